@@ -1,0 +1,87 @@
+//! What to run: a program, its arguments and its input.
+
+use std::ffi::{OsStr, OsString};
+
+/// What the guest finds on its standard input.
+///
+/// Never the host's own: a guest that is given nothing reads end of file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Stdin {
+    /// At its end from the start (the default).
+    #[default]
+    Empty,
+    /// These bytes, then end of file.
+    Bytes(Vec<u8>),
+    /// What the host reads from its own standard input, copied by the host
+    /// through a pipe until end of file. The guest never holds the host's
+    /// descriptor.
+    Host,
+}
+
+/// A program to run inside a sandbox; feels like [`std::process::Command`].
+///
+/// The program is looked up on the *sandbox's* PATH. No shell is involved and
+/// arguments reach the program as they are.
+///
+/// ```
+/// use kernel::sandbox::Command;
+///
+/// let mut command = Command::new("python3");
+/// command.args(["-c", "print(1)"]).input(b"text on stdin".to_vec());
+/// assert_eq!(command.get_args().len(), 2);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    program: OsString,
+    args: Vec<OsString>,
+    stdin: Stdin,
+}
+
+impl Command {
+    /// Names the program. Defaults: no arguments, stdin at its end.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self { program: program.as_ref().to_owned(), args: Vec::new(), stdin: Stdin::Empty }
+    }
+
+    /// Adds one argument.
+    pub fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds several arguments.
+    pub fn args<I: IntoIterator<Item: AsRef<OsStr>>>(&mut self, args: I) -> &mut Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Gives the guest these bytes on its standard input.
+    pub fn input(&mut self, bytes: impl Into<Vec<u8>>) -> &mut Self {
+        self.stdin = Stdin::Bytes(bytes.into());
+        self
+    }
+
+    /// Sets where the guest's standard input comes from.
+    pub fn stdin(&mut self, stdin: Stdin) -> &mut Self {
+        self.stdin = stdin;
+        self
+    }
+
+    /// The program, as it was named.
+    #[must_use]
+    pub fn get_program(&self) -> &OsStr {
+        &self.program
+    }
+
+    /// The arguments, without the program.
+    #[must_use]
+    pub fn get_args(&self) -> &[OsString] {
+        &self.args
+    }
+
+    /// Where standard input comes from.
+    #[must_use]
+    pub fn get_stdin(&self) -> &Stdin {
+        &self.stdin
+    }
+}

@@ -1,0 +1,20 @@
+//! The whole public interface on one page.
+//!
+//! Read the modules in the order of the path: [`config`] → [`policy`] →
+//! [`plan`] → [`running`] → [`outcome`].
+
+pub mod command;
+pub mod config;
+pub mod error;
+pub mod host;
+pub mod outcome;
+pub mod plan;
+pub mod policy;
+pub mod units;
+
+pub use command::{Command, Stdin};
+pub use config::{SandboxConfig, SandboxSecurityLevel, WasmSandboxConfig};
+pub use error::{Error, Result};
+pub use outcome::{Enforcement, Exit, Outcome, Protection, State, Usage, Violation};
+pub use plan::{Backend, Plan};
+pub use policy::Policy;

@@ -1,0 +1,1 @@
+//! The small static program that becomes init of a sandbox, as bytes.
