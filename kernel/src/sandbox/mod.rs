@@ -7,6 +7,7 @@ pub mod command;
 pub mod config;
 pub mod error;
 pub mod host;
+mod names;
 pub mod outcome;
 pub mod plan;
 pub mod policy;

@@ -215,6 +215,32 @@ pub enum Protection {
 }
 
 impl Protection {
+    /// All of them, in their order.
+    pub const ALL: [Self; 22] = [
+        Self::Processes,
+        Self::Filesystem,
+        Self::Network,
+        Self::Hostname,
+        Self::Ipc,
+        Self::Identity,
+        Self::Capabilities,
+        Self::NoNewPrivs,
+        Self::Syscalls,
+        Self::Landlock,
+        Self::Descriptors,
+        Self::Environment,
+        Self::Cleanup,
+        Self::AllowedCommands,
+        Self::Memory,
+        Self::CpuTime,
+        Self::Timeout,
+        Self::MaxProcesses,
+        Self::FileSize,
+        Self::Output,
+        Self::Fuel,
+        Self::Imports,
+    ];
+
     /// The name in reports and in `allow_degraded`.
     #[must_use]
     pub fn name(self) -> &'static str {

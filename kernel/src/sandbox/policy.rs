@@ -2,12 +2,20 @@
 //! environment again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::config::{Isolation, SandboxConfig, SandboxSecurityLevel};
+use super::config::{Isolation, SandboxConfig, SandboxSecurityLevel, SeccompProfile};
 use super::error::{Error, Result};
+use super::names::nearest;
 use super::outcome::Protection;
+use super::units::quoted;
+
+mod limits;
+mod paths;
+
+use limits::Limits;
 
 /// A limit, and whether the user named it or it is only a default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,14 +110,220 @@ pub struct Policy {
 /// The guest's PATH. The host's is never passed on.
 pub const GUEST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The longest `NAME=value` with its NUL: `MAX_ARG_STRLEN`, execve(2).
+const LONGEST_VARIABLE: usize = 128 << 10;
+
 impl Policy {
     /// Checks `config` as a whole.
+    ///
+    /// Looks at the work dir, the allowed paths and the seccomp profile on disk;
+    /// changes nothing.
     ///
     /// # Errors
     ///
     /// [`Error::Config`] with every contradiction, not only the first.
     pub fn new(config: &SandboxConfig) -> Result<Self> {
-        let _ = (config, Error::config(""));
-        Err(Error::unsupported("policy", "being written", "wait"))
+        let mut problems = Vec::new();
+        let default = SandboxConfig::default();
+
+        let work_dir = paths::work_dir(&config.work_dir, &mut problems);
+        let allowed_paths = paths::allowed_paths(&config.allowed_paths, &work_dir, &mut problems);
+        let limits = Limits::new(config, &mut problems);
+        let network = network(config, &mut problems);
+        let syscalls = syscalls(config, &mut problems);
+        let environment = environment(config, &work_dir, &mut problems);
+        let allow_degraded = allow_degraded(&config.allow_degraded, &mut problems);
+        check_commands(&config.allowed_commands, &mut problems);
+        check_level(config, &mut problems);
+
+        if !problems.is_empty() {
+            return Err(Error::Config { problems });
+        }
+        Ok(Self {
+            work_dir_named: config.named.contains("work_dir")
+                || config.work_dir != default.work_dir,
+            work_dir,
+            allowed_paths,
+            cpu_time: limits.cpu_time,
+            memory: limits.memory,
+            file_size: limits.file_size,
+            timeout: limits.timeout,
+            max_processes: limits.max_processes,
+            max_output: config.max_output,
+            network,
+            syscalls,
+            landlock: config.landlock,
+            level: config.security_level,
+            isolation: config.isolation,
+            environment,
+            allowed_commands: config.allowed_commands.clone(),
+            allow_degraded,
+        })
+    }
+
+    /// The read-only paths that lie inside a writable one, with that one.
+    ///
+    /// Mounts can carve them out. Landlock cannot: it adds up what is allowed
+    /// along the way. A back end without mounts must refuse what is listed here.
+    pub fn read_only_inside_writable(&self) -> impl Iterator<Item = (&Path, &Path)> {
+        let writable = |path: &Path| {
+            let allowed = self.allowed_paths.iter().filter(|it| it.access == Access::ReadWrite);
+            std::iter::once(self.work_dir.as_path())
+                .chain(allowed.map(|it| it.path.as_path()))
+                .find(|outer| path.starts_with(outer))
+        };
+        let read_only = self.allowed_paths.iter().filter(|it| it.access == Access::ReadOnly);
+        read_only.filter_map(move |it| writable(&it.path).map(|outer| (it.path.as_path(), outer)))
     }
 }
+
+fn network(config: &SandboxConfig, problems: &mut Vec<String>) -> Network {
+    let hosts = &config.allowed_hosts;
+    match (config.enable_network, hosts.as_slice()) {
+        (false, []) => Network::None,
+        (false, _) => {
+            problems.push(
+                "`allowed_hosts` lists hosts, but `enable_network` is false; set it to true, or \
+                 empty the list"
+                    .into(),
+            );
+            Network::None
+        }
+        (true, []) => {
+            problems.push(
+                "`enable_network` is true, but `allowed_hosts` is empty, which is nobody; list \
+                 the hosts, or write `[\"*\"]` to open the whole network"
+                    .into(),
+            );
+            Network::None
+        }
+        (true, [all]) if all == "*" => Network::All,
+        (true, hosts) => {
+            for host in hosts {
+                if host == "*" {
+                    problems.push(
+                        "`allowed_hosts` has `*` beside other entries; keep `*` alone to open the \
+                         whole network, or take it out"
+                            .into(),
+                    );
+                }
+            }
+            Network::Hosts(hosts.to_vec())
+        }
+    }
+}
+
+fn syscalls(config: &SandboxConfig, problems: &mut Vec<String>) -> Syscalls {
+    match (&config.seccomp_profile, config.enable_seccomp) {
+        (None, true) => Syscalls::Default,
+        (None, false) => Syscalls::Unfiltered,
+        (Some(_), false) => {
+            problems.push(
+                "`seccomp_profile` is given, but `enable_seccomp` is false; drop one of them"
+                    .into(),
+            );
+            Syscalls::Unfiltered
+        }
+        (Some(SeccompProfile::Json(text)), true) => Syscalls::Profile(text.clone()),
+        (Some(SeccompProfile::Path(path)), true) => match fs::read_to_string(path) {
+            Ok(text) => Syscalls::Profile(text),
+            Err(error) => {
+                let path = quoted(&path.to_string_lossy());
+                problems.push(format!("`seccomp_profile` {path} cannot be read: {error}"));
+                Syscalls::Default
+            }
+        },
+    }
+}
+
+/// The guest's whole environment: four variables of ours and what was asked for.
+fn environment(
+    config: &SandboxConfig,
+    work_dir: &Path,
+    problems: &mut Vec<String>,
+) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> = [
+        ("PATH", GUEST_PATH),
+        ("HOME", &work_dir.to_string_lossy()),
+        ("LANG", "C.UTF-8"),
+        ("TMPDIR", "/tmp"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    for (name, value) in &config.environment {
+        let fault = if name.is_empty() {
+            "has an empty name"
+        } else if name.contains('=') {
+            "has a `=` in its name"
+        } else if name.contains('\0') || value.contains('\0') {
+            "contains a NUL byte"
+        } else if name.len() + value.len() + 2 > LONGEST_VARIABLE {
+            "is longer than the 128KiB that execve(2) takes"
+        } else {
+            environment.insert(name.clone(), value.clone());
+            continue;
+        };
+        problems.push(format!("`environment` entry {} {fault}", quoted(name)));
+    }
+    environment
+}
+
+fn allow_degraded(names: &[String], problems: &mut Vec<String>) -> BTreeSet<Protection> {
+    let mut allowed = BTreeSet::new();
+    for name in names {
+        match Protection::ALL.into_iter().find(|protection| protection.name() == name) {
+            Some(protection) => {
+                allowed.insert(protection);
+            }
+            None => {
+                let near = nearest(name, Protection::ALL.map(Protection::name));
+                let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                let name = quoted(name);
+                problems.push(format!("`allow_degraded` entry {name} is no protection{hint}"));
+            }
+        }
+    }
+    allowed
+}
+
+fn check_commands(commands: &[String], problems: &mut Vec<String>) {
+    for command in commands {
+        let fault = if command.is_empty() {
+            "is empty"
+        } else if command.contains('\0') {
+            "contains a NUL byte"
+        } else if command.contains('/') && !command.starts_with('/') {
+            "is a relative path; write a name that is on the PATH, or a path from `/`"
+        } else {
+            continue;
+        };
+        problems.push(format!("`allowed_commands` entry {} {fault}", quoted(command)));
+    }
+}
+
+/// A level promises layers; switching one of them off takes the promise back.
+fn check_level(config: &SandboxConfig, problems: &mut Vec<String>) {
+    use SandboxSecurityLevel::{Paranoid, Strict};
+
+    let level = config.security_level;
+    if level < Strict {
+        return;
+    }
+    let contained = level == Paranoid && config.isolation == Isolation::Contained;
+    for (contradicts, key) in [
+        (!config.enable_seccomp, "enable_seccomp: false"),
+        (!config.landlock, "landlock: false"),
+        (config.enable_network, "enable_network: true"),
+        (contained, "isolation: contained"),
+    ] {
+        if contradicts {
+            let level = level.name();
+            problems.push(format!(
+                "`security_level: {level}` and `{key}` contradict each other; drop one of them",
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
