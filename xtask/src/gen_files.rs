@@ -3,30 +3,34 @@
 //! They are committed, so that a reader and a package build find them; `--check`
 //! says which ones no longer agree with what they are made from.
 
-use std::path::Path;
-use std::process::{Command, ExitCode};
+mod decisions;
+mod map;
 
-use crate::step::{Result, Workspace, capture};
+use std::process::ExitCode;
 
-/// A committed file and the command whose output it is.
+use crate::step::{Result, Workspace};
+
+/// A committed file and what makes its text from the one it has now.
 struct Generated {
     path: &'static str,
-    command: fn(&Workspace) -> Command,
+    make: fn(&Workspace, &str) -> Result<String>,
 }
 
-const FILES: &[Generated] = &[];
+const FILES: &[Generated] = &[
+    Generated { path: "ARCHITECTURE.md", make: map::renew },
+    Generated { path: "docs/adr/README.md", make: decisions::renew },
+];
+
+const BEGIN: &str = "<!-- generated: begin; `cargo xtask gen` writes what follows -->\n";
+const END: &str = "<!-- generated: end -->\n";
 
 /// `gen [--check]`.
 pub(crate) fn run(workspace: &Workspace, options: &[&str]) -> Result<ExitCode> {
     match options {
         [] => {
-            for file in FILES {
-                let text = capture(&mut (file.command)(workspace))?;
-                let path = workspace.root.join(file.path);
-                if std::fs::read_to_string(&path).ok().as_deref() != Some(&text) {
-                    std::fs::write(&path, text)?;
-                    println!("wrote {}", file.path);
-                }
+            for (file, text) in stale(workspace)? {
+                std::fs::write(workspace.root.join(file.path), text)?;
+                println!("wrote {}", file.path);
             }
         }
         ["--check"] => check(workspace)?,
@@ -41,13 +45,7 @@ pub(crate) fn run(workspace: &Workspace, options: &[&str]) -> Result<ExitCode> {
 ///
 /// Names each file that differs.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    let mut stale = Vec::new();
-    for file in FILES {
-        let text = capture(&mut (file.command)(workspace))?;
-        if !holds(&workspace.root.join(file.path), &text) {
-            stale.push(file.path);
-        }
-    }
+    let stale: Vec<&str> = stale(workspace)?.iter().map(|(file, _)| file.path).collect();
     if stale.is_empty() {
         println!("{} generated files are up to date", FILES.len());
         return Ok(());
@@ -55,6 +53,45 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     Err(format!("out of date: {}; run `cargo xtask gen`", stale.join(", ")).into())
 }
 
-fn holds(path: &Path, text: &str) -> bool {
-    std::fs::read_to_string(path).is_ok_and(|held| held == text)
+/// The files that differ, each with the text it should have.
+fn stale(workspace: &Workspace) -> Result<Vec<(&'static Generated, String)>> {
+    let mut stale = Vec::new();
+    for file in FILES {
+        // A file that is not there yet is made from nothing.
+        let had = std::fs::read_to_string(workspace.root.join(file.path)).unwrap_or_default();
+        let text = (file.make)(workspace, &had)?;
+        if had != text {
+            stale.push((file, text));
+        }
+    }
+    Ok(stale)
+}
+
+/// `page` with the text between its two markers replaced.
+fn region(page: &str, path: &str, text: &str) -> Result<String> {
+    let marked = page.split_once(BEGIN).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(END)?;
+        Some(format!("{before}{BEGIN}\n{text}\n{END}{after}"))
+    });
+    marked.ok_or_else(|| format!("{path} lacks the markers of a generated part").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_is_replaced_and_nothing_around_it() {
+        let page = format!("top\n{BEGIN}old\n{END}bottom\n");
+
+        let renewed = region(&page, "page.md", "new").unwrap();
+
+        assert_eq!(renewed, format!("top\n{BEGIN}\nnew\n{END}bottom\n"));
+        assert_eq!(region(&renewed, "page.md", "new").unwrap(), renewed);
+    }
+
+    #[test]
+    fn a_page_without_markers_is_an_error() {
+        assert!(region("text\n", "page.md", "new").is_err());
+    }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `ci` | everything a change must pass, step by step |
 //! | `test` | only the steps of `ci` that run tests |
+//! | `docs` | runs the code blocks of the README and of `docs/` |
 //! | `gen` | writes the generated files; `--check` compares instead |
 //!
 //! One file a command; [`step`] runs and times, [`tally`] counts tests.
@@ -15,7 +16,10 @@
 )]
 
 mod ci;
+mod dependencies;
+mod docs;
 mod gen_files;
+mod python;
 mod step;
 mod tally;
 
@@ -28,6 +32,7 @@ usage: cargo xtask COMMAND
 
   ci    [--list] [--only STEP]…   everything a change must pass
   test  [--list] [--only STEP]…   only the steps that run tests
+  docs  [FILE]…                   run the code blocks of the pages
   gen   [--check]                 write the generated files, or compare them
 ";
 
@@ -48,6 +53,7 @@ fn run(args: &[&str]) -> Result<ExitCode> {
     match args {
         ["ci", options @ ..] => ci::run(&workspace, ci::Selection::All, options),
         ["test", options @ ..] => ci::run(&workspace, ci::Selection::Tests, options),
+        ["docs", files @ ..] => docs::run(&workspace, files),
         ["gen", options @ ..] => gen_files::run(&workspace, options),
         [] | ["help" | "-h" | "--help"] => {
             print!("{USAGE}");

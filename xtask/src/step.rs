@@ -15,6 +15,8 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 pub(crate) struct Workspace {
     /// The folder with the workspace's `Cargo.toml`.
     pub(crate) root: PathBuf,
+    /// Where cargo builds: `CARGO_TARGET_DIR`, else `target/`.
+    pub(crate) target: PathBuf,
 }
 
 impl Workspace {
@@ -23,7 +25,11 @@ impl Workspace {
             .parent()
             .ok_or("xtask has no parent folder")?
             .to_owned();
-        Ok(Self { root })
+        let target = match std::env::var_os("CARGO_TARGET_DIR") {
+            Some(dir) => root.join(dir),
+            None => root.join("target"),
+        };
+        Ok(Self { root, target })
     }
 
     /// A command that starts at the root of the tree.

@@ -1,0 +1,67 @@
+//! Holds docs/dependencies.md against what cargo says we depend on.
+
+use std::collections::BTreeSet;
+
+use crate::step::{Result, Workspace, capture};
+
+const PAGE: &str = "docs/dependencies.md";
+
+/// Every direct dependency has a row on the page, and every row is one.
+///
+/// # Errors
+///
+/// Names the crates on one side only.
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    let arguments = "tree --workspace --depth 1 --prefix none --target all --all-features \
+                     --edges normal,build,dev --format {p}";
+    let tree = capture(&mut workspace.cargo(&arguments.split(' ').collect::<Vec<_>>()))?;
+    let used = direct(&tree);
+    let page = std::fs::read_to_string(workspace.root.join(PAGE))?;
+    let explained = rows(&page);
+
+    let missing: Vec<_> = used.difference(&explained).copied().collect();
+    let extra: Vec<_> = explained.difference(&used).copied().collect();
+    if missing.is_empty() && extra.is_empty() {
+        println!("{} direct dependencies, each with its reason in {PAGE}", used.len());
+        return Ok(());
+    }
+    let list = |names: Vec<&str>| if names.is_empty() { "none".into() } else { names.join(", ") };
+    Err(format!("{PAGE} lacks: {}; has too many: {}", list(missing), list(extra)).into())
+}
+
+/// The crates of `cargo tree` that do not come from this tree: those are followed
+/// by their folder, `neuroflow-kernel v0.1.0 (/path)`.
+fn direct(tree: &str) -> BTreeSet<&str> {
+    tree.lines()
+        .filter(|line| !line.contains("(/"))
+        .filter_map(|line| line.split(' ').next())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// The names in the first column of the page's Rust tables: "| `libc` | …".
+fn rows(page: &str) -> BTreeSet<&str> {
+    page.lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(name, _)| name)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crates_of_this_tree_are_not_dependencies() {
+        let tree = "xtask v0.1.0 (/src/xtask)\nlibc v0.2.1\nserde v1.0.2 (*)\n\nserde_derive v1.0.2 (proc-macro)\n";
+
+        assert_eq!(direct(tree).into_iter().collect::<Vec<_>>(), ["libc", "serde", "serde_derive"]);
+    }
+
+    #[test]
+    fn rows_are_read_from_the_first_column() {
+        let page = "| crate | why |\n|---|---|\n| `libc` | `errno` and more |\n";
+
+        assert_eq!(rows(page).into_iter().collect::<Vec<_>>(), ["libc"]);
+    }
+}
