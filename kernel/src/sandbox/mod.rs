@@ -11,6 +11,7 @@ mod names;
 pub mod outcome;
 pub mod plan;
 pub mod policy;
+pub mod report;
 pub mod units;
 
 pub use command::{Command, Stdin};
@@ -19,3 +20,4 @@ pub use error::{Error, Result};
 pub use outcome::{Enforcement, Exit, Outcome, Protection, State, Usage, Violation};
 pub use plan::{Backend, Plan};
 pub use policy::Policy;
+pub use report::Report;

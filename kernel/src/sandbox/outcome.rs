@@ -138,6 +138,12 @@ pub mod f64_ms {
         pub fn as_f64(self) -> f64 {
             self.0.as_secs_f64() * 1e3
         }
+
+        /// The value to the nearest microsecond, as it is serialized.
+        #[must_use]
+        pub fn rounded(self) -> f64 {
+            (self.as_f64() * 1e3).round() / 1e3
+        }
     }
 
     impl From<Duration> for Milliseconds {
@@ -148,7 +154,7 @@ pub mod f64_ms {
 
     impl Serialize for Milliseconds {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.serialize_f64((self.as_f64() * 1e3).round() / 1e3)
+            serializer.serialize_f64(self.rounded())
         }
     }
 
