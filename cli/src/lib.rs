@@ -1,0 +1,14 @@
+//! The command line of NeuroFlow Sandbox, as a library: `neuroflow` is a thin
+//! `main` over it, and `neuroflow-wasm` shares what the two have in common.
+//!
+//! Data goes to standard output, everything else to standard error. A command
+//! reads its [`args`], resolves its [`settings`], calls the kernel and hands the
+//! [`exit`] code to `main`.
+
+pub mod args;
+pub mod commands;
+pub mod exit;
+pub mod guest_input;
+pub mod printer;
+pub mod report_file;
+pub mod sibling;
