@@ -5,6 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod env;
+mod file;
+pub mod keys;
+mod value;
+mod yaml;
+
+pub use file::ConfigFile;
+
 /// How strong the process back end's protection is.
 ///
 /// The namespace back end is at least as strong as [`Strict`](Self::Strict) at
@@ -166,6 +174,34 @@ impl Default for SandboxConfig {
     }
 }
 
+impl SandboxConfig {
+    /// The preset for development: 60 s of CPU and of wall clock, 512 MiB.
+    #[must_use]
+    pub fn development() -> Self {
+        Self::preset(60, 512 << 20)
+    }
+
+    /// The preset for production: 30 s of CPU and of wall clock, 256 MiB.
+    #[must_use]
+    pub fn production() -> Self {
+        Self::preset(30, 256 << 20)
+    }
+
+    /// Who takes a preset has named its limits.
+    fn preset(seconds: u64, memory: u64) -> Self {
+        let mut preset = Self {
+            cpu_time_limit: Some(seconds),
+            memory_limit: Some(memory),
+            timeout: Some(Duration::from_secs(seconds)),
+            ..Self::default()
+        };
+        for key in ["cpu_time_limit", "memory_limit", "timeout"] {
+            preset.named.insert(key);
+        }
+        preset
+    }
+}
+
 /// The config of the WASM sandbox.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WasmSandboxConfig {
@@ -193,3 +229,6 @@ impl Default for WasmSandboxConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

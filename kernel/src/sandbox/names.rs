@@ -8,10 +8,11 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     if name.len() > LONGEST {
         return None;
     }
-    let spelt = name.to_lowercase().replace('-', "_");
+    let plain = |name: &str| name.to_lowercase().replace('-', "_");
+    let name = plain(name);
     known
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&spelt, candidate), candidate))
+        .map(|candidate| (strsim::jaro_winkler(&name, &plain(candidate)), candidate))
         .filter(|(likeness, _)| *likeness >= 0.7)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
@@ -29,6 +30,11 @@ mod tests {
         assert_eq!(nearest("Memory-Limit", known), Some("memory_limit"));
         assert_eq!(nearest("time_out", known), Some("timeout"));
         assert_eq!(nearest("allow_host", known), Some("allowed_hosts"));
+    }
+
+    #[test]
+    fn case_is_no_difference() {
+        assert_eq!(nearest("NEUROFLOW_TIMEOT", ["NEUROFLOW_TIMEOUT"]), Some("NEUROFLOW_TIMEOUT"));
     }
 
     #[test]
