@@ -84,4 +84,9 @@ impl Command {
     pub fn get_stdin(&self) -> &Stdin {
         &self.stdin
     }
+
+    /// Takes the input out, so that it need not be copied.
+    pub(crate) fn take_stdin(&mut self) -> Stdin {
+        std::mem::take(&mut self.stdin)
+    }
 }

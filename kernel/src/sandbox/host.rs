@@ -51,6 +51,12 @@ impl Host {
 
     fn probe() -> Self {
         let unprobed = || Err(Gate { reason: "not probed".into(), fix: String::new() });
-        Self { namespaces: unprobed(), landlock_abi: 0, seccomp: false, cgroup2: unprobed(), root: false }
+        Self {
+            namespaces: unprobed(),
+            landlock_abi: 0,
+            seccomp: false,
+            cgroup2: unprobed(),
+            root: false,
+        }
     }
 }

@@ -6,18 +6,25 @@
 pub mod command;
 pub mod config;
 pub mod error;
+pub mod executor;
 pub mod host;
 mod names;
 pub mod outcome;
 pub mod plan;
 pub mod policy;
+pub mod process;
 pub mod report;
+mod resolve;
+pub mod running;
 pub mod units;
 
 pub use command::{Command, Stdin};
 pub use config::{SandboxConfig, SandboxSecurityLevel, WasmSandboxConfig};
 pub use error::{Error, Result};
+pub use executor::SandboxExecutor;
 pub use outcome::{Enforcement, Exit, Outcome, Protection, State, Usage, Violation};
 pub use plan::{Backend, Plan};
 pub use policy::Policy;
+pub use process::ProcessIsolator;
 pub use report::Report;
+pub use running::{Killer, Running, Stream};

@@ -1,0 +1,164 @@
+//! One interface to the three sandboxes.
+
+use super::command::Command;
+use super::config::{SandboxConfig, WasmSandboxConfig};
+use super::error::{Error, Result};
+use super::outcome::Outcome;
+use super::plan::{Backend, Plan};
+use super::process::ProcessIsolator;
+use super::running::Running;
+
+/// A sandbox of one of the three kinds: a closed set, dispatched by `match`.
+///
+/// Takes `&self` everywhere, and can be used by many threads at once.
+///
+/// ```
+/// use kernel::sandbox::SandboxExecutor;
+///
+/// let executor = SandboxExecutor::new_python();
+/// let outcome = executor.execute("python3", &["-c", "print('hello')"])?;
+/// assert_eq!(outcome.stdout, b"hello\n");
+/// # Ok::<(), kernel::sandbox::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum SandboxExecutor {
+    /// A process with limits, for code one trusts.
+    Process(ProcessIsolator),
+    /// Not landed yet: every call says so.
+    Namespace(SandboxConfig),
+    /// Not landed yet: every call says so.
+    Wasm(WasmSandboxConfig),
+}
+
+impl SandboxExecutor {
+    /// The process sandbox with its defaults, named after what it is mostly for.
+    #[must_use]
+    pub fn new_python() -> Self {
+        Self::new_process(SandboxConfig::default())
+    }
+
+    /// The process sandbox.
+    #[must_use]
+    pub fn new_process(config: SandboxConfig) -> Self {
+        Self::Process(ProcessIsolator::new(config))
+    }
+
+    /// The Linux-namespace sandbox.
+    #[must_use]
+    pub fn new_namespace(config: SandboxConfig) -> Self {
+        Self::Namespace(config)
+    }
+
+    /// The WASM sandbox.
+    #[must_use]
+    pub fn new_wasm(config: WasmSandboxConfig) -> Self {
+        Self::Wasm(config)
+    }
+
+    /// Which kind it is.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        match self {
+            Self::Process(_) => Backend::Process,
+            Self::Namespace(_) => Backend::Namespace,
+            Self::Wasm(_) => Backend::Wasm,
+        }
+    }
+
+    /// Tells what would be done for `command`, and does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a contradiction, [`Error::Unsupported`] for what
+    /// this host cannot enforce, [`Error::NotFound`] and
+    /// [`Error::NotExecutable`] for the program.
+    pub fn plan(&self, command: &Command) -> Result<Plan> {
+        match self {
+            Self::Process(isolator) => isolator.plan(command),
+            Self::Namespace(_) => Err(no_namespace()),
+            Self::Wasm(_) => Err(only_modules()),
+        }
+    }
+
+    /// Starts `command` and returns while it runs.
+    ///
+    /// # Errors
+    ///
+    /// As for [`plan`](Self::plan); [`Error::Config`] for a command that is not
+    /// on the list; and [`Error::Setup`] for a step that failed just now.
+    pub fn start(&self, command: Command) -> Result<Running> {
+        match self {
+            Self::Process(isolator) => isolator.start(command),
+            Self::Namespace(_) => Err(no_namespace()),
+            Self::Wasm(_) => Err(only_modules()),
+        }
+    }
+
+    /// Runs `command` to its end.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start) and [`Running::wait`]; but a command that
+    /// is not on the list is an `Ok` with
+    /// [`Exit::Refused`](super::Exit::Refused), and nothing was started.
+    pub fn run(&self, command: Command) -> Result<Outcome> {
+        match self {
+            Self::Process(isolator) => isolator.run(command),
+            Self::Namespace(_) => Err(no_namespace()),
+            Self::Wasm(_) => Err(only_modules()),
+        }
+    }
+
+    /// Runs `program` with `args` to its end, with nothing on its stdin.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run), and [`Error::Unsupported`] on the WASM
+    /// sandbox, which runs modules.
+    pub fn execute(&self, program: &str, args: &[&str]) -> Result<Outcome> {
+        let mut command = Command::new(program);
+        command.args(args);
+        self.run(command)
+    }
+
+    /// Runs a WASM module to its end, with `input` as its standard input.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] on the sandboxes that run programs.
+    pub fn execute_wasm(&self, _module: &[u8], _input: &[u8]) -> Result<Outcome> {
+        match self {
+            Self::Process(_) | Self::Namespace(_) => Err(only_programs()),
+            Self::Wasm(_) => Err(Error::unsupported(
+                "wasm",
+                "the WASM back end has not landed",
+                "use the process back end",
+            )),
+        }
+    }
+}
+
+fn no_namespace() -> Error {
+    Error::unsupported(
+        "namespace",
+        "the namespace back end has not landed",
+        "use the process back end",
+    )
+}
+
+fn only_modules() -> Error {
+    Error::unsupported(
+        "execute",
+        "the WASM sandbox runs modules, not programs",
+        "call execute_wasm, or use the process or namespace sandbox",
+    )
+}
+
+fn only_programs() -> Error {
+    Error::unsupported(
+        "execute_wasm",
+        "this sandbox runs programs, not WASM modules",
+        "use SandboxExecutor::new_wasm",
+    )
+}

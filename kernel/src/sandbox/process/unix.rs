@@ -1,0 +1,142 @@
+//! The process back end on any Unix: a session of its own, limits, one group.
+//!
+//! It has what POSIX has: no way to keep a guest from leaving its process group,
+//! so what a guest puts into a session of its own is not ended with it. The
+//! receipt says so. Linux has a twin that can do more.
+
+#[path = "unix_sys.rs"]
+mod sys;
+
+use std::ffi::OsStr;
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process as std_process;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use super::super::error::{Error, Result};
+use super::super::outcome::{Enforcement, Protection};
+use super::super::plan::PlannedStep;
+use super::super::policy::Policy;
+use super::super::running::verdict::{Ended, Limits};
+use super::super::running::{self, GuestEnds, Sample, Started, Watch, open_streams};
+use super::{Launch, limits};
+
+/// A started guest, the leader of its process group.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    pid: i32,
+    /// Its other end is held by `waiter` until the guest has ended.
+    ended: PipeReader,
+    /// Waits for the guest without reaping it: until `collect` its pid is ours.
+    waiter: Option<JoinHandle<()>>,
+}
+
+impl Guest {
+    /// Readable once the guest has ended.
+    pub(crate) fn ended_fd(&self) -> BorrowedFd<'_> {
+        self.ended.as_fd()
+    }
+
+    /// Ends the process group.
+    pub(crate) fn kill(&self) {
+        sys::kill_group(self.pid);
+    }
+
+    /// Not watched: there is no portable way to look at a tree of processes.
+    #[allow(clippy::unused_self, reason = "the other twin needs it")]
+    pub(crate) fn sample(&mut self, _suspect: Option<u64>) -> Sample {
+        Sample::default()
+    }
+
+    /// Reaps the guest and ends what is left of its group.
+    pub(crate) fn collect(mut self) -> Result<Ended> {
+        if let Some(waiter) = self.waiter.take() {
+            // It ends when the guest does. A panic in it would be a defect, and
+            // reaping below works all the same.
+            drop(waiter.join());
+        }
+        // Before it is reaped: afterwards its number may be another's.
+        self.kill();
+        sys::reap(self.pid).map_err(|source| Error::internal("wait for the guest", source))
+    }
+}
+
+/// The steps in words, and the receipt they come to.
+pub(super) fn plan(policy: &Policy) -> Result<(Vec<PlannedStep>, Enforcement)> {
+    let step = |action| PlannedStep { process: "guest", action };
+    let mut steps = vec![step("leave the host's session and process group".into())];
+    for limit in limits::of(policy) {
+        steps.push(step(format!("set {} to {} (hard: {})", limit.name, limit.soft, limit.hard)));
+    }
+    steps.push(step("close every other descriptor".into()));
+
+    let mut receipt = Enforcement::default();
+    receipt.degraded(
+        Protection::Cleanup,
+        "SIGKILL to the process group",
+        "what leaves the group with setsid is not ended with the run",
+    );
+    receipt.missing(Protection::MaxProcesses, "RLIMIT_NPROC counts the whole user here");
+    Ok((steps, receipt))
+}
+
+/// Starts the guest of `launch`.
+pub(super) fn start(launch: Launch<'_>) -> Result<Started> {
+    let Launch { policy, mut command, program, enforcement } = launch;
+    let at = Instant::now();
+    #[expect(clippy::disallowed_methods, reason = "this is where guests are started")]
+    let mut start = std_process::Command::new(&program.path);
+    start
+        .args(command.get_args())
+        .env_clear()
+        .envs(&policy.environment)
+        .current_dir(&policy.work_dir);
+    sys::prepare(&mut start, command.get_program(), limits::of(policy));
+
+    let (guest_ends, streams) = open_streams(command.take_stdin(), policy.max_output)
+        .map_err(|source| Error::setup("open the guest's pipes", source))?;
+    let GuestEnds { stdin, stdout, stderr } = guest_ends;
+    start.stdin(stdin).stdout(stdout).stderr(stderr);
+    let child = start.spawn().map_err(|source| start_error(command.get_program(), source))?;
+    // Our copies of the guest's ends go with it, or we would hold them open.
+    drop(start);
+
+    let guest = watch(&child).map_err(|source| Error::setup("wait for the guest", source))?;
+    Ok(Started {
+        guest: running::Guest::Process(guest),
+        streams,
+        at,
+        limits: Limits::of(policy),
+        watch: Watch::default(),
+        enforcement,
+    })
+}
+
+/// The errno of a step before `execve` and that of `execve` come the same way.
+fn start_error(program: &OsStr, source: io::Error) -> Error {
+    match source.raw_os_error() {
+        Some(libc::EACCES | libc::ENOEXEC | libc::ENOENT | libc::E2BIG | libc::ETXTBSY) => {
+            Error::NotExecutable { program: program.to_string_lossy().into_owned(), source }
+        }
+        _ => Error::setup("set the guest's limits and start it", source),
+    }
+}
+
+/// Starts the thread that tells when the guest has ended.
+fn watch(child: &std_process::Child) -> io::Result<Guest> {
+    let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
+    let (ended, held_until_end) = io::pipe()?;
+    let waiter = std::thread::Builder::new().name("guest-waiter".into()).spawn(move || {
+        sys::wait_without_reaping(pid);
+        drop(held_until_end);
+    });
+    match waiter {
+        Ok(waiter) => Ok(Guest { pid, ended, waiter: Some(waiter) }),
+        Err(error) => {
+            sys::kill_group(pid);
+            drop(sys::reap(pid));
+            Err(error)
+        }
+    }
+}
