@@ -5,6 +5,7 @@
 
 mod decisions;
 mod map;
+mod system_calls;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,18 @@ struct Generated {
 const FILES: &[Generated] = &[
     Generated { path: "ARCHITECTURE.md", make: map::renew },
     Generated { path: "docs/adr/README.md", make: decisions::renew },
+    Generated {
+        path: "kernel/src/sandbox/namespace/seccomp/tables/x86_64.rs",
+        make: |workspace, _| system_calls::table(workspace, "x86_64"),
+    },
+    Generated {
+        path: "kernel/src/sandbox/namespace/seccomp/tables/aarch64.rs",
+        make: |workspace, _| system_calls::table(workspace, "aarch64"),
+    },
+    Generated {
+        path: "kernel/src/sandbox/namespace/seccomp/tables/elsewhere.rs",
+        make: |workspace, _| system_calls::elsewhere(workspace),
+    },
 ];
 
 const BEGIN: &str = "<!-- generated: begin; `cargo xtask gen` writes what follows -->\n";

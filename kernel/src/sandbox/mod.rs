@@ -16,6 +16,9 @@ pub mod process;
 pub mod report;
 mod resolve;
 pub mod running;
+// Not below `namespace`: the process back end filters too, and it is pure.
+#[path = "namespace/seccomp.rs"]
+pub mod seccomp;
 pub mod units;
 
 pub use command::{Command, Stdin};
