@@ -12,7 +12,7 @@ const PAGE: &str = "docs/dependencies.md";
 ///
 /// Names the crates on one side only.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    let arguments = "tree --workspace --depth 1 --prefix none --target all --all-features \
+    let arguments = "tree --workspace --depth 1 --no-dedupe --prefix none --target all --all-features \
                      --edges normal,build,dev --format {p}";
     let tree = capture(&mut workspace.cargo(&arguments.split(' ').collect::<Vec<_>>()))?;
     let used = direct(&tree);

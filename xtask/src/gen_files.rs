@@ -9,7 +9,7 @@ mod system_calls;
 
 use std::process::ExitCode;
 
-use crate::step::{Result, Workspace};
+use crate::step::{Result, Workspace, capture};
 
 /// A committed file and what makes its text from the one it has now.
 struct Generated {
@@ -32,6 +32,7 @@ const FILES: &[Generated] = &[
         path: "kernel/src/sandbox/namespace/seccomp/tables/elsewhere.rs",
         make: |workspace, _| system_calls::elsewhere(workspace),
     },
+    Generated { path: "docs/reference/report.schema.json", make: report_schema },
 ];
 
 const BEGIN: &str = "<!-- generated: begin; `cargo xtask gen` writes what follows -->\n";
@@ -78,6 +79,13 @@ fn stale(workspace: &Workspace) -> Result<Vec<(&'static Generated, String)>> {
         }
     }
     Ok(stale)
+}
+
+/// The JSON Schema of `neuroflow run --json`, printed by an example of the kernel.
+fn report_schema(workspace: &Workspace, _: &str) -> Result<String> {
+    let run = "run --quiet --package neuroflow-kernel --no-default-features --features schema \
+               --example report_schema";
+    capture(&mut workspace.cargo(&run.split(' ').collect::<Vec<_>>()))
 }
 
 /// `page` with the text between its two markers replaced.
