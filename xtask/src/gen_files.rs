@@ -3,6 +3,7 @@
 //! They are committed, so that a reader and a package build find them; `--check`
 //! says which ones no longer agree with what they are made from.
 
+mod config_keys;
 mod decisions;
 mod map;
 mod system_calls;
@@ -20,6 +21,7 @@ struct Generated {
 const FILES: &[Generated] = &[
     Generated { path: "ARCHITECTURE.md", make: map::renew },
     Generated { path: "docs/adr/README.md", make: decisions::renew },
+    Generated { path: "docs/reference/configuration.md", make: config_keys::renew },
     Generated {
         path: "kernel/src/sandbox/namespace/seccomp/tables/x86_64.rs",
         make: |workspace, _| system_calls::table(workspace, "x86_64"),

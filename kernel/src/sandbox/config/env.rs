@@ -11,17 +11,19 @@ const PREFIX: &str = "NEUROFLOW_";
 const WASM_PREFIX: &str = "NEUROFLOW_WASM_";
 
 /// Variables that are read elsewhere and are no keys of a config.
-const ELSEWHERE: [&str; 2] = [
+const ELSEWHERE: [&str; 3] = [
     // The config file, read by the command line.
     "NEUROFLOW_CONFIG",
+    // Builds and tests the other twin of every `cfg`; read by the build script.
+    "NEUROFLOW_PORTABLE",
     // What a test run must not skip.
     "NEUROFLOW_REQUIRE",
 ];
 
 impl SandboxConfig {
     /// Takes what the variables `NEUROFLOW_<KEY>` say, e.g.
-    /// `NEUROFLOW_MEMORY_LIMIT=512MB`; call it with [`std::env::vars`] after the
-    /// file and before the flags.
+    /// `NEUROFLOW_MEMORY_LIMIT=512MB`; call it after the file and before the
+    /// flags.
     ///
     /// Lists and `NAME=value` pairs are separated by commas. Each variable
     /// counts as named. Variables for the WASM sandbox are left alone.

@@ -1,7 +1,9 @@
 //! Every key of the config, once: how it is written, what it does, and how it is
 //! read. The file, the variables and the reference page follow from this table.
 
-use super::value::{Fault, Node};
+use std::fmt;
+
+use super::value::{Fault, Node, Value};
 use super::{Isolation, SandboxConfig, SandboxSecurityLevel, SeccompProfile, WasmSandboxConfig};
 
 /// What is written for a key.
@@ -22,6 +24,21 @@ pub enum Kind {
     List,
     /// A mapping of words to words.
     Pairs,
+}
+
+/// One word, as the reference page has it.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Size => "size",
+            Self::Time => "time",
+            Self::Count => "number",
+            Self::Switch => "`true` or `false`",
+            Self::Word => "word",
+            Self::List => "list",
+            Self::Pairs => "mapping",
+        })
+    }
 }
 
 /// One key of the config.
@@ -217,7 +234,7 @@ pub const SANDBOX: &[Key<SandboxConfig>] = &[
         name: "isolation",
         kind: Kind::Word,
         optional: false,
-        flag: None,
+        flag: Some("--isolation"),
         default: "strict",
         meaning: "What the namespace back end insists on: `strict` is all namespaces or a \
                   refusal; `contained` makes do with Landlock, seccomp and limits where the host \
@@ -232,7 +249,7 @@ pub const SANDBOX: &[Key<SandboxConfig>] = &[
         name: "landlock",
         kind: Kind::Switch,
         optional: false,
-        flag: None,
+        flag: Some("--landlock"),
         default: "true",
         meaning: "Whether Landlock stands as a second wall around files.",
         set: |config, node| {
@@ -244,7 +261,7 @@ pub const SANDBOX: &[Key<SandboxConfig>] = &[
         name: "enable_seccomp",
         kind: Kind::Switch,
         optional: false,
-        flag: None,
+        flag: Some("--seccomp"),
         default: "true",
         meaning: "Whether system calls are filtered.",
         set: |config, node| {
@@ -256,7 +273,7 @@ pub const SANDBOX: &[Key<SandboxConfig>] = &[
         name: "seccomp_profile",
         kind: Kind::Word,
         optional: true,
-        flag: None,
+        flag: Some("--seccomp"),
         default: "none",
         meaning: "A filter of your own in OCI/Docker format instead of the default one: the path \
                   of a JSON file, relative to the config file, or the profile itself as a \
@@ -347,8 +364,6 @@ pub const WASM: &[Key<WasmSandboxConfig>] = &[
 
 /// A path, or the profile itself: a mapping in a file, JSON in a variable.
 fn seccomp_profile(node: &Node) -> Result<SeccompProfile, Fault> {
-    use super::value::Value;
-
     match &node.value {
         Value::Map(_) => Ok(SeccompProfile::Json(node.to_json().to_string())),
         Value::Text { text, .. } if text.trim_start().starts_with('{') => {
