@@ -5,5 +5,7 @@ mod support;
 
 #[path = "process/endings.rs"]
 mod endings;
+#[path = "process/manager.rs"]
+mod manager;
 #[path = "process/streams.rs"]
 mod streams;

@@ -6,7 +6,7 @@ use super::error::{Error, Result};
 use super::outcome::Outcome;
 use super::plan::{Backend, Plan};
 use super::process::ProcessIsolator;
-use super::running::Running;
+use super::running::{Killer, Running};
 
 /// A sandbox of one of the three kinds: a closed set, dispatched by `match`.
 ///
@@ -103,8 +103,18 @@ impl SandboxExecutor {
     /// is not on the list is an `Ok` with
     /// [`Exit::Refused`](super::Exit::Refused), and nothing was started.
     pub fn run(&self, command: Command) -> Result<Outcome> {
+        self.run_with(command, &Killer::new())
+    }
+
+    /// Like [`run`](Self::run), and can be ended from another thread by `killer`,
+    /// also before anything has started.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run).
+    pub fn run_with(&self, command: Command, killer: &Killer) -> Result<Outcome> {
         match self {
-            Self::Process(isolator) => isolator.run(command),
+            Self::Process(isolator) => isolator.run_with(command, killer),
             Self::Namespace(_) => Err(no_namespace()),
             Self::Wasm(_) => Err(only_modules()),
         }

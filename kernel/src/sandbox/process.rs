@@ -25,7 +25,7 @@ use super::outcome::{Enforcement, Exit, Outcome, Protection};
 use super::plan::{Backend, Plan};
 use super::policy::{Network, Policy};
 use super::resolve::{ResolvedProgram, Startable, startable};
-use super::running::Running;
+use super::running::{Killer, Running};
 
 /// The process sandbox.
 ///
@@ -116,10 +116,22 @@ impl ProcessIsolator {
     /// As for [`start`](Self::start) and [`Running::wait`], but a command that
     /// is not on the list is an `Ok` with [`Exit::Refused`].
     pub fn run(&self, command: Command) -> Result<Outcome> {
+        self.run_with(command, &Killer::new())
+    }
+
+    /// Like [`run`](Self::run), and can be ended from another thread by `killer`,
+    /// also before anything has started.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run).
+    pub fn run_with(&self, command: Command, killer: &Killer) -> Result<Outcome> {
         let policy = Policy::new(&self.config)?;
         check(&policy)?;
         match startable(&command, &policy)? {
-            Startable::Program(program) => start(&policy, command, &program)?.wait(),
+            Startable::Program(program) => {
+                start(&policy, command, &program)?.killed_by(killer).wait()
+            }
             Startable::Refused(why) => Ok(Outcome::refused(Exit::Refused(why))),
         }
     }

@@ -176,6 +176,15 @@ impl Running {
         self.killer.clone()
     }
 
+    /// Lets `other` end this run as well: one that was made before the run, and
+    /// may have been used already.
+    #[must_use]
+    pub fn killed_by(self, other: &Killer) -> Self {
+        let killer = self.killer();
+        other.on_kill(move || killer.kill());
+        self
+    }
+
     /// The receipt: which protection holds this guest, and by what.
     #[must_use]
     pub fn enforcement(&self) -> &Enforcement {
