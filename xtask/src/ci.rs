@@ -61,6 +61,10 @@ pub(crate) fn run(
         return Ok(ExitCode::SUCCESS);
     }
 
+    let skips = workspace.skips();
+    if skips.exists() {
+        std::fs::remove_file(&skips)?;
+    }
     let mut tally = Tally::default();
     let mut summary = Vec::new();
     let mut failed = false;
@@ -84,6 +88,10 @@ pub(crate) fn run(
 
     println!("\nsteps:");
     summary.iter().for_each(|line| println!("  {line}"));
+    if let Ok(skips) = std::fs::read_to_string(&skips) {
+        println!("skipped tests, by what this host lacks:");
+        skips.lines().for_each(|line| println!("  {line}"));
+    }
     println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
     Ok(if failed || tally.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -32,6 +32,11 @@ impl Workspace {
         Ok(Self { root, target })
     }
 
+    /// The file in which tests note what they skipped and why.
+    pub(crate) fn skips(&self) -> PathBuf {
+        self.target.join("skips.txt")
+    }
+
     /// A command that starts at the root of the tree.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
@@ -44,6 +49,7 @@ impl Workspace {
             }
         }
         command.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO_MANIFEST_PATH");
+        command.env("NEUROFLOW_SKIPS", self.skips());
         command
     }
 
@@ -104,6 +110,7 @@ fn in_words(command: &Command) -> String {
     let mut words: Vec<String> = command
         .get_envs()
         .filter_map(|(name, value)| Some((name, value?)))
+        .filter(|(name, _)| *name != "NEUROFLOW_SKIPS")
         .map(|(name, value)| format!("{}={}", name.to_string_lossy(), quoted(value)))
         .collect();
     let program = Path::new(command.get_program());

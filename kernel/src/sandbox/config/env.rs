@@ -11,13 +11,15 @@ const PREFIX: &str = "NEUROFLOW_";
 const WASM_PREFIX: &str = "NEUROFLOW_WASM_";
 
 /// Variables that are read elsewhere and are no keys of a config.
-const ELSEWHERE: [&str; 3] = [
+const ELSEWHERE: [&str; 4] = [
     // The config file, read by the command line.
     "NEUROFLOW_CONFIG",
     // Builds and tests the other twin of every `cfg`; read by the build script.
     "NEUROFLOW_PORTABLE",
     // What a test run must not skip.
     "NEUROFLOW_REQUIRE",
+    // Where a test run collects what it skipped.
+    "NEUROFLOW_SKIPS",
 ];
 
 impl SandboxConfig {
