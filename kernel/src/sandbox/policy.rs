@@ -12,9 +12,11 @@ use super::names::nearest;
 use super::outcome::Protection;
 use super::units::quoted;
 
+pub mod hosts;
 mod limits;
 mod paths;
 
+use hosts::{HostRule, HostRules};
 use limits::Limits;
 
 /// A limit, and whether the user named it or it is only a default.
@@ -52,7 +54,7 @@ pub enum Network {
     /// Everybody, by the host's network.
     All,
     /// The listed hosts.
-    Hosts(Vec<String>),
+    Hosts(HostRules),
 }
 
 /// Which system calls are let through.
@@ -199,18 +201,21 @@ fn network(config: &SandboxConfig, problems: &mut Vec<String>) -> Network {
         }
         (true, [all]) if all == "*" => Network::All,
         (true, hosts) => {
-            for host in hosts {
-                if host == "*" {
-                    problems.push(
-                        "`allowed_hosts` has `*` beside other entries; keep `*` alone to open the \
-                         whole network, or take it out"
-                            .into(),
-                    );
-                }
-            }
-            Network::Hosts(hosts.to_vec())
+            Network::Hosts(hosts.iter().filter_map(|host| rule(host, problems)).collect())
         }
     }
+}
+
+fn rule(host: &str, problems: &mut Vec<String>) -> Option<HostRule> {
+    if host == "*" {
+        problems.push(
+            "`allowed_hosts` has `*` beside other entries; keep `*` alone to open the whole \
+             network, or take it out"
+                .into(),
+        );
+        return None;
+    }
+    host.parse().map_err(|error| problems.push(format!("`allowed_hosts` entry {error}"))).ok()
 }
 
 fn syscalls(config: &SandboxConfig, problems: &mut Vec<String>) -> Syscalls {

@@ -133,6 +133,8 @@ fn a_network_without_hosts_and_hosts_without_a_network_are_refused() {
 
     let listed = SandboxConfig { enable_network: true, allowed_hosts: hosts(), ..default() };
     assert!(matches!(Policy::new(&listed).unwrap().network, Network::Hosts(_)));
+    let url = SandboxConfig { allowed_hosts: vec!["https://a.b/".into()], ..listed.clone() };
+    assert!(problem(&url).contains("`https://a.b/` is a URL; write its host alone"));
     let all = SandboxConfig { allowed_hosts: vec!["*".into()], ..listed };
     assert_eq!(Policy::new(&all).unwrap().network, Network::All);
     let both = SandboxConfig { allowed_hosts: vec!["*".into(), "a.b".into()], ..all };
