@@ -182,6 +182,8 @@ pub struct LandlockRule {
     pub path: PathBuf,
     /// What may be done below it.
     pub rights: Rights,
+    /// A file takes fewer rights than a directory.
+    pub directory: bool,
 }
 
 /// What a [`LandlockRule`] allows.
@@ -292,17 +294,30 @@ pub struct Surroundings {
     pub root: bool,
     /// Which ids the guest has for the host.
     pub guest: Option<Owner>,
-    /// Top-level system directories: path, and its target where it is a link.
-    pub system: Vec<(PathBuf, Option<PathBuf>)>,
-    /// Files and directories of /etc that exist here; links with their target.
-    pub etc: Vec<(PathBuf, Option<PathBuf>)>,
-    /// Who owns the work dir and the allowed paths, in the policy's order, the
-    /// work dir first. Whether each is a directory.
+    /// Top-level system directories, as they are here.
+    pub system: Vec<(PathBuf, Entry)>,
+    /// Files and directories of /etc that programs need and that tell nothing.
+    pub etc: Vec<(PathBuf, Entry)>,
+    /// The host's resolv.conf, for a guest that has the host's network.
+    pub resolv_conf: Option<String>,
+    /// Who owns each of the [`shown`] paths, in that order, and whether it is a
+    /// directory.
     pub shown: Vec<(Owner, bool)>,
     /// Entries of [`HIDDEN_PROC`] that exist.
     pub hidden_proc: Vec<&'static str>,
     /// The Landlock ABI; 0 for none.
     pub landlock_abi: u32,
+}
+
+/// What kind of thing a path is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A directory.
+    Directory,
+    /// A file.
+    File,
+    /// A symbolic link with this target.
+    Link(PathBuf),
 }
 
 /// Parts of /proc that tell of the whole machine, or of kernel memory.
@@ -363,10 +378,6 @@ impl Steps {
 
     /// All steps with the process that takes each.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Step)> {
-        let of = |process, steps: &'_ [Step]| -> Vec<(&'static str, Step)> {
-            steps.iter().map(|step| (process, step.clone())).collect()
-        };
-        let _ = of;
         let template = self.template.iter().map(|step| ("launcher", step));
         let init = self.init.iter().map(|step| ("init", step));
         let guest = self.guest.iter().map(|step| ("guest", step));
@@ -389,15 +400,18 @@ fn template(policy: &Policy, around: &Surroundings, caller: Owner, guest: Owner)
     steps.push(Step::HoldProc);
     steps.push(Step::NewRoot);
 
-    for (path, link) in &around.system {
-        show_system(&mut steps, path, link.as_deref());
+    for (path, entry) in &around.system {
+        show_system(&mut steps, path, entry);
     }
     steps.push(Step::MakeDirectory("/etc".into()));
     for (name, content) in ETC_FILES {
         steps.push(Step::MakeFile { path: (*name).into(), content: (*content).into() });
     }
-    for (path, link) in &around.etc {
-        show_system(&mut steps, path, link.as_deref());
+    for (path, entry) in &around.etc {
+        show_system(&mut steps, path, entry);
+    }
+    if let (Network::All, Some(content)) = (&policy.network, &around.resolv_conf) {
+        steps.push(Step::MakeFile { path: "/etc/resolv.conf".into(), content: content.clone() });
     }
     steps.push(Step::MakeDirectory("/dev".into()));
     for (device, ..) in DEVICES {
@@ -447,7 +461,7 @@ fn template(policy: &Policy, around: &Surroundings, caller: Owner, guest: Owner)
 
 /// The work dir, then the allowed paths, parents before what lies below them,
 /// so that no mount covers another.
-pub(super) fn shown(policy: &Policy) -> impl Iterator<Item = (&Path, Access)> {
+pub fn shown(policy: &Policy) -> impl Iterator<Item = (&Path, Access)> {
     let work_dir = std::iter::once((policy.work_dir.as_path(), Access::ReadWrite));
     let paths = policy.allowed_paths.iter().map(|allowed| (allowed.path.as_path(), allowed.access));
     let mut all: Vec<_> = work_dir.chain(paths).collect();
@@ -469,22 +483,24 @@ fn owner_maps(around: &Surroundings, guest: Owner) -> Vec<Owner> {
     maps
 }
 
-fn show_system(steps: &mut Vec<Step>, path: &Path, link: Option<&Path>) {
-    match link {
-        Some(target) => {
-            steps.push(Step::MakeSymlink { path: path.into(), target: target.into() });
+fn show_system(steps: &mut Vec<Step>, path: &Path, entry: &Entry) {
+    match entry {
+        Entry::Link(target) => {
+            steps.push(Step::MakeSymlink { path: path.into(), target: target.clone() });
+            return;
         }
-        None => {
-            steps.push(Step::MakeDirectory(path.into()));
-            steps.push(Step::Attach {
-                source: path.into(),
-                target: path.into(),
-                access: Access::ReadOnly,
-                device: false,
-                map: None,
-            });
+        Entry::Directory => steps.push(Step::MakeDirectory(path.into())),
+        Entry::File => {
+            steps.push(Step::MakeFile { path: path.into(), content: String::new() });
         }
     }
+    steps.push(Step::Attach {
+        source: path.into(),
+        target: path.into(),
+        access: Access::ReadOnly,
+        device: false,
+        map: None,
+    });
 }
 
 fn make_parents(steps: &mut Vec<Step>, made: &mut Vec<PathBuf>, path: &Path) {
@@ -588,24 +604,27 @@ const SHM_INODES: u64 = 1 << 10;
 
 fn landlock_rules(policy: &Policy, around: &Surroundings) -> Vec<LandlockRule> {
     let mut rules = Vec::new();
-    let mut allow = |path: &Path, rights| rules.push(LandlockRule { path: path.into(), rights });
-    allow(Path::new("/"), Rights::List);
-    for (path, link) in &around.system {
-        if link.is_none() {
-            allow(path, Rights::ReadExecute);
+    let mut allow = |path: &Path, rights, directory| {
+        rules.push(LandlockRule { path: path.into(), rights, directory });
+    };
+    allow(Path::new("/"), Rights::List, true);
+    for (path, entry) in &around.system {
+        if *entry == Entry::Directory {
+            allow(path, Rights::ReadExecute, true);
         }
     }
-    allow(Path::new("/etc"), Rights::Read);
-    allow(Path::new("/proc"), Rights::Read);
-    allow(Path::new("/dev"), Rights::Device);
-    allow(Path::new("/dev/shm"), Rights::All);
-    allow(Path::new("/tmp"), Rights::All);
-    for (path, access) in shown(policy) {
+    allow(Path::new("/etc"), Rights::Read, true);
+    allow(Path::new("/proc"), Rights::Read, true);
+    allow(Path::new("/dev"), Rights::Device, true);
+    allow(Path::new("/dev/shm"), Rights::All, true);
+    allow(Path::new("/tmp"), Rights::All, true);
+    for (index, (path, access)) in shown(policy).enumerate() {
+        let directory = around.shown.get(index).is_none_or(|(_, directory)| *directory);
         let rights = match access {
             Access::ReadOnly => Rights::ReadExecute,
             Access::ReadWrite => Rights::All,
         };
-        allow(path, rights);
+        allow(path, rights, directory);
     }
     rules
 }

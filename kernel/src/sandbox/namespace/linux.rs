@@ -1,0 +1,167 @@
+//! The namespace back end on Linux: one launcher an isolator, one report socket
+//! a run.
+
+mod encode;
+mod gates;
+mod guest;
+mod launch;
+mod program;
+mod receipt;
+mod surroundings;
+mod sys;
+
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+pub(crate) use gates::probe;
+pub(crate) use guest::Guest;
+use launch::Launcher;
+use program::Payload;
+
+use super::plan::{Launch, Steps, Surroundings};
+use super::seccomp::Filter;
+use crate::sandbox::command::Command;
+use crate::sandbox::error::{Error, Result};
+use crate::sandbox::outcome::{Exit, Outcome};
+use crate::sandbox::plan::{Backend, Plan, PlannedStep};
+use crate::sandbox::policy::{Policy, Syscalls};
+use crate::sandbox::resolve::{ResolvedProgram, Startable, startable};
+use crate::sandbox::running::{self, Running, Started, Watch, verdict::Limits};
+
+/// The state of an isolator: its launcher, once there is one.
+#[derive(Debug, Default)]
+pub(super) struct Isolator {
+    launcher: Mutex<Option<Ready>>,
+}
+
+/// A launcher, and the template it was made for.
+#[derive(Clone, Debug)]
+struct Ready {
+    launcher: Arc<Launcher>,
+    template: Arc<Vec<super::plan::Step>>,
+}
+
+/// All that is known before anything is done.
+#[derive(Debug)]
+struct Prepared {
+    policy: Policy,
+    program: ResolvedProgram,
+    filter: Option<Filter>,
+    steps: Steps,
+    around: Surroundings,
+}
+
+impl Isolator {
+    pub(super) fn plan(&self, command: &Command, policy: &Policy) -> Result<Plan> {
+        let prepared = match prepare(command, policy.clone())? {
+            Ok(prepared) => prepared,
+            Err(refused) => return Err(Error::config(refused)),
+        };
+        let steps = prepared.steps.iter();
+        let argv = std::iter::once(prepared.program.path.as_os_str())
+            .chain(command.get_args().iter().map(|arg| arg.as_os_str()));
+        let (enforcement, warnings) = receipt::of(&prepared.policy, &prepared.around, prepared.filter.as_ref());
+        Ok(Plan {
+            backend: Backend::Namespace,
+            argv: argv.map(|arg| arg.to_string_lossy().into_owned()).collect(),
+            steps: steps
+                .map(|(process, step)| PlannedStep { process, action: step.to_string() })
+                .collect(),
+            enforcement,
+            warnings,
+        })
+    }
+
+    pub(super) fn start(&self, command: Command, policy: Policy) -> Result<Running> {
+        let at = Instant::now();
+        let prepared = match prepare(&command, policy)? {
+            Ok(prepared) => prepared,
+            Err(refused) => return Ok(Running::refused(Outcome::refused(Exit::Refused(refused)))),
+        };
+        surroundings::make_work_dir(&prepared.policy)?;
+        let ready = self.launcher(&prepared.steps)?;
+        let (ends, streams) = running::open_streams(command.get_stdin().clone(), prepared.policy.max_output)
+            .map_err(|source| Error::setup("open the guest's streams", source))?;
+        let (reports, theirs) = launch::seqpacket_pair()
+            .map_err(|source| Error::setup("open the sandbox's report socket", source))?;
+
+        let message = message(&command, &prepared);
+        let descriptors = [ends.stdin.as_fd(), ends.stdout.as_fd(), ends.stderr.as_fd(), theirs.as_fd()];
+        let cloned = ready
+            .launcher
+            .run(&prepared.steps, &message, &descriptors)
+            .map_err(gates::explain)?;
+
+        let (enforcement, _) = receipt::of(&prepared.policy, &prepared.around, prepared.filter.as_ref());
+        let guest = Guest {
+            init: cloned.init,
+            pid: cloned.pid,
+            reports,
+            steps: Arc::new(prepared.steps),
+            program: command.get_program().to_string_lossy().into_owned(),
+            launcher: ready.launcher,
+        };
+        Running::new(Started {
+            guest: running::Guest::Namespace(guest),
+            streams,
+            at,
+            limits: Limits::of(&prepared.policy),
+            watch: Watch { memory: true, cpu: true },
+            enforcement,
+        })
+    }
+
+    /// The launcher whose template is that of `steps`, spawned if need be.
+    fn launcher(&self, steps: &Steps) -> Result<Ready> {
+        let mut launcher = self.launcher.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ready) = launcher.as_ref()
+            && ready.launcher.is_usable()
+            && *ready.template == steps.template
+        {
+            return Ok(ready.clone());
+        }
+        let spawned = Launcher::spawn(steps).map_err(gates::explain)?;
+        let ready =
+            Ready { launcher: Arc::new(spawned), template: Arc::new(steps.template.clone()) };
+        *launcher = Some(ready.clone());
+        Ok(ready)
+    }
+}
+
+/// Looks at the host and works out the steps. `Err` in the `Ok` is a command
+/// that the policy does not allow.
+fn prepare(command: &Command, policy: Policy) -> Result<Result<Prepared, String>> {
+    let program = match startable(command, &policy)? {
+        Startable::Program(program) => program,
+        Startable::Refused(why) => return Ok(Err(why)),
+    };
+    let around = surroundings::look(&policy)?;
+    gates::check(&policy, &around)?;
+    let filter = match &policy.syscalls {
+        Syscalls::Unfiltered => None,
+        syscalls => Some(Filter::for_policy(syscalls)?),
+    };
+    let launch = Launch {
+        program: program.path.clone(),
+        seccomp: filter.as_ref().map(|filter| filter.instructions().len()),
+    };
+    let steps = Steps::new(&policy, &around, &launch);
+    Ok(Ok(Prepared { policy, program, filter, steps, around }))
+}
+
+fn message(command: &Command, prepared: &Prepared) -> Vec<u8> {
+    let environment = &prepared.policy.environment;
+    let argv0 = command.get_program();
+    let args = command.get_args().iter().map(|arg| OsStr::as_bytes(arg));
+    let payload = Payload {
+        argv: std::iter::once(argv0.as_bytes()).chain(args).collect(),
+        envp: environment.iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect(),
+        guest_filter: prepared.filter.as_ref().map_or(&[], Filter::bytes),
+        init_filter: Filter::init().bytes(),
+        cgroup: false,
+    };
+    program::run(&prepared.steps, &payload)
+}

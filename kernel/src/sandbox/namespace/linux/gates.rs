@@ -1,0 +1,140 @@
+//! When this host does not let us: which gate is closed, and what opens it.
+//!
+//! Nothing is guessed from a version. A step is tried; when it fails, the gates
+//! that could have closed it are looked at one after the other.
+
+use std::fs;
+use std::io;
+
+use super::super::plan::{Launch, Owner, Steps, Surroundings};
+use super::launch::Launcher;
+use super::{sys, surroundings};
+use crate::sandbox::config::SandboxConfig;
+use crate::sandbox::error::{Error, Result};
+use crate::sandbox::host::Gate;
+use crate::sandbox::outcome::Protection;
+use crate::sandbox::policy::{Network, Policy, Syscalls};
+
+/// Refuses what this host cannot enforce, before anything starts.
+pub(super) fn check(policy: &Policy, around: &Surroundings) -> Result<()> {
+    surroundings::check_devices()?;
+    if let Network::Hosts(hosts) = &policy.network {
+        return Err(Error::unsupported(
+            "allowed_hosts",
+            format!("the namespace sandbox cannot yet let single hosts through (`{}`)", hosts.join("`, `")),
+            "leave the network off, or open it to everybody with `allowed_hosts: [\"*\"]`",
+        ));
+    }
+    if policy.landlock && around.landlock_abi == 0 {
+        return Err(Error::unsupported(
+            "landlock",
+            "this kernel has no Landlock, or it is not among the `lsm=` modules of the boot",
+            "boot with `lsm=landlock,…`, or do without it by name: `landlock: false`",
+        ));
+    }
+    if policy.syscalls != Syscalls::Unfiltered && !sys::seccomp_available() {
+        return Err(Error::unsupported(
+            "enable_seccomp",
+            "this kernel has no seccomp filters",
+            "use a kernel with CONFIG_SECCOMP_FILTER, or do without by name: `enable_seccomp: false`",
+        ));
+    }
+    let degraded = policy.allow_degraded.contains(&Protection::Memory);
+    if let Some(memory) = policy.memory
+        && memory.named
+        && !degraded
+    {
+        let gate = no_cgroup();
+        return Err(Error::unsupported("memory_limit", gate.reason, gate.fix));
+    }
+    Ok(())
+}
+
+/// Why memory cannot be limited as a whole.
+pub(super) fn no_cgroup() -> Gate {
+    let unified = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").ok();
+    let reason = match unified {
+        None => "this host has no cgroup v2 hierarchy with a memory controller".to_owned(),
+        Some(controllers) if !controllers.split_whitespace().any(|name| name == "memory") => {
+            "the memory controller of cgroup v2 is not available here".to_owned()
+        }
+        Some(_) => "limits by cgroup v2 are not implemented yet".to_owned(),
+    };
+    Gate {
+        reason: format!("{reason}, so a limit holds for each process and by watching, not for the guest as a whole"),
+        fix: "accept that by name: `allow_degraded: [memory]` (`--allow-degraded memory`)".to_owned(),
+    }
+}
+
+/// Turns the failure of a step that a host can forbid into what is missing.
+pub(super) fn explain(error: Error) -> Error {
+    let Error::Setup { step, source } = error else { return error };
+    let forbidden = matches!(
+        source.raw_os_error(),
+        Some(libc::EPERM | libc::EACCES | libc::ENOSYS | libc::ENOSPC | libc::EUSERS)
+    );
+    let about_namespaces = step.contains("namespace") || step.contains("mount");
+    if !forbidden || !about_namespaces {
+        return Error::Setup { step, source };
+    }
+    let (reason, fix) = closed_gate(&source);
+    Error::unsupported("namespaces", format!("could not {step}: {source}; {reason}"), fix)
+}
+
+/// The gate that is closed, as far as it can be seen from here.
+fn closed_gate(source: &io::Error) -> (String, String) {
+    let sysctl = |path: &str| {
+        fs::read_to_string(format!("/proc/sys/{path}")).ok().map(|value| value.trim().to_owned())
+    };
+    let gate = |reason: &str, fix: &str| (reason.to_owned(), fix.to_owned());
+    if sysctl("user/max_user_namespaces").as_deref() == Some("0") {
+        return gate(
+            "user.max_user_namespaces is 0",
+            "as root: `sysctl -w user.max_user_namespaces=65536`",
+        );
+    }
+    if source.raw_os_error() == Some(libc::ENOSPC) {
+        return gate(
+            "a limit on the number of namespaces is reached",
+            "as root: raise `user.max_user_namespaces` and its neighbours with sysctl",
+        );
+    }
+    if sysctl("kernel/unprivileged_userns_clone").as_deref() == Some("0") {
+        return gate(
+            "kernel.unprivileged_userns_clone is 0",
+            "as root: `sysctl -w kernel.unprivileged_userns_clone=1`",
+        );
+    }
+    if sysctl("kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
+        return gate(
+            "AppArmor takes the capabilities of unprivileged user namespaces away",
+            "as root: give this program an AppArmor profile with `userns,`, or \
+             `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`",
+        );
+    }
+    let filtered = fs::read_to_string("/proc/self/status")
+        .is_ok_and(|status| status.lines().any(|line| line == "Seccomp:\t2"));
+    if filtered {
+        return gate(
+            "this process runs under a seccomp filter, as in a container, that forbids it",
+            "start the container with a profile that allows clone, unshare and mount \
+             (`docker run --security-opt seccomp=unconfined`)",
+        );
+    }
+    gate(
+        "none of the known gates is closed; a security module or an outer sandbox forbids it",
+        "look in the kernel log and in the configuration of what started this process",
+    )
+}
+
+/// Tries it: a launcher, its template, and one sandbox.
+pub(crate) fn probe() -> Result<(), Gate> {
+    let gate = |error: Error| Gate {
+        reason: error.to_string(),
+        fix: error.fix().unwrap_or_default().to_owned(),
+    };
+    let config = SandboxConfig { work_dir: "/usr".into(), ..SandboxConfig::default() };
+    let isolator = crate::sandbox::NamespaceIsolator::new(config);
+    let _ = (Owner { uid: 0, gid: 0 }, Launcher::spawn as fn(&Steps) -> _, Launch { program: "/".into(), seccomp: None });
+    isolator.execute("true", &[]).map(|_| ()).map_err(gate)
+}

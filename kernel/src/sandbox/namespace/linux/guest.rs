@@ -1,0 +1,108 @@
+//! A guest of the namespace back end, as the supervision sees it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use neuroflow_launcher::wire::{Event, Report};
+use rustix::process::Signal;
+
+use super::super::plan::{Step, Steps};
+use super::launch::{Launcher, receive};
+use super::program;
+use crate::sandbox::error::{Error, Result};
+use crate::sandbox::running::Sample;
+use crate::sandbox::running::verdict::{Ended, Status};
+
+/// A guest with its init.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    pub(super) init: OwnedFd,
+    pub(super) pid: u32,
+    /// Init, and after it the launcher, report here.
+    pub(super) reports: OwnedFd,
+    pub(super) steps: Arc<Steps>,
+    /// As the caller named it, for errors.
+    pub(super) program: String,
+    /// Lives while its sandboxes do.
+    pub(super) _launcher: Arc<Launcher>,
+}
+
+impl Guest {
+    /// Readable once the guest has ended, or could not be started.
+    pub(crate) fn ended_fd(&self) -> BorrowedFd<'_> {
+        self.reports.as_fd()
+    }
+
+    /// Ends the sandbox: the kernel kills what runs in init's PID namespace.
+    pub(crate) fn kill(&self) {
+        // It may have ended by itself just now.
+        drop(rustix::process::pidfd_send_signal(&self.init, Signal::KILL));
+    }
+
+    /// What the sandbox takes now.
+    pub(crate) fn sample(&mut self, suspect: Option<u64>) -> Sample {
+        crate::sandbox::running::sample_tree(self.pid, suspect)
+    }
+
+    /// Waits until nothing of the sandbox runs, and tells how the guest ended.
+    ///
+    /// # Errors
+    ///
+    /// What kept the guest from starting: a step, or the program itself.
+    pub(crate) fn collect(self) -> Result<Ended> {
+        let mut ended = None;
+        let mut failed = None;
+        loop {
+            let (report, _) = receive(self.reports.as_fd())
+                .map_err(|source| Error::internal("hear how the guest ended", source))?;
+            match report.event {
+                event if event == Event::Ended as u32 => ended = Some(report),
+                event if event == Event::Failed as u32 => failed = failed.or(Some(report)),
+                event if event == Event::Gone as u32 => {
+                    return match failed {
+                        Some(failure) => Err(self.failure(&failure)),
+                        None => Ok(verdict_of(ended.as_ref(), &report)),
+                    };
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The step that failed, in words.
+    fn failure(&self, report: &Report) -> Error {
+        let source = io::Error::from_raw_os_error(report.errno);
+        match program::step_of_run(&self.steps, report.step) {
+            Some(Step::Exec(_)) if report.errno == libc::ENOENT => {
+                Error::NotFound { program: self.program.clone() }
+            }
+            Some(Step::Exec(_)) if matches!(report.errno, libc::EACCES | libc::ENOEXEC) => {
+                Error::NotExecutable { program: self.program.clone(), source }
+            }
+            Some(step) => Error::setup(step.to_string(), source),
+            None => Error::setup("start the guest", source),
+        }
+    }
+}
+
+/// How the guest ended, with what the whole sandbox used: init has waited for
+/// all there was. Without a word of init, init was killed, and the guest with it.
+fn verdict_of(ended: Option<&Report>, gone: &Report) -> Ended {
+    let status = ended.map_or(libc::SIGKILL, |report| report.status);
+    let status = if libc::WIFEXITED(status) {
+        Status::Exited(libc::WEXITSTATUS(status))
+    } else {
+        Status::Signalled(libc::WTERMSIG(status))
+    };
+    let most = |of: fn(&Report) -> u64| ended.map_or(0, of).max(of(gone));
+    Ended {
+        status,
+        cpu_user: Duration::from_micros(most(|report| report.cpu_user_us)),
+        cpu_system: Duration::from_micros(most(|report| report.cpu_system_us)),
+        max_rss_bytes: most(|report| report.max_rss_kib) * 1024,
+        oom: None,
+        pids_refused: None,
+    }
+}

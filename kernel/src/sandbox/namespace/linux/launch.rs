@@ -1,0 +1,218 @@
+//! The host's side of the launcher: spawning it, and talking to it.
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use neuroflow_launcher::PROGRAM;
+use neuroflow_launcher::wire::{Event, HOST_FD, INLINE_MAX, PROGRAM_FD, Report, SOCKET_FD};
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
+
+use super::super::plan::Steps;
+use super::{program, sys};
+use crate::sandbox::error::{Error, Result};
+
+/// A running launcher, with its template made.
+///
+/// Dropping it ends the process and waits for it; every sandbox it owns ends
+/// with it.
+#[derive(Debug)]
+pub(super) struct Launcher {
+    /// One request and its answer at a time.
+    socket: Mutex<OwnedFd>,
+    process: OwnedFd,
+    /// Who spawned it: in a fork of the host it is not ours to use.
+    host: u32,
+}
+
+/// A sandbox that has been cloned; its set-up goes on.
+#[derive(Debug)]
+pub(super) struct Cloned {
+    /// Init, as a pidfd: to kill it is to end the sandbox.
+    pub(super) init: OwnedFd,
+    /// Init's pid.
+    pub(super) pid: u32,
+}
+
+impl Launcher {
+    /// Spawns a launcher and has it make the template.
+    pub(super) fn spawn(steps: &Steps) -> Result<Self> {
+        let launcher = Self::spawn_bare()
+            .map_err(|source| Error::setup("start the sandbox's launcher", source))?;
+        let (report, _) = launcher.request(&program::setup(steps), &[])?;
+        if report.event == Event::Done as u32 {
+            return Ok(launcher);
+        }
+        let step = usize::try_from(report.step).ok().and_then(|step| steps.template.get(step));
+        let step = step.map_or_else(|| "make the template".to_owned(), ToString::to_string);
+        Err(Error::setup(step, io::Error::from_raw_os_error(report.errno)))
+    }
+
+    fn spawn_bare() -> io::Result<Self> {
+        let (ours, theirs) = seqpacket_pair()?;
+        let myself = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
+        // Out of the way of the numbers they get, which dup2 would overwrite.
+        let [theirs, myself, program] =
+            [theirs.as_fd(), myself.as_fd(), program_file()?.as_fd()].map(move_up);
+        let (theirs, myself, program) = (theirs?, myself?, program?);
+        let targets =
+            [(theirs.as_fd(), SOCKET_FD), (myself.as_fd(), HOST_FD), (program.as_fd(), PROGRAM_FD)];
+        let pid = sys::spawn(PROGRAM_FD, c"neuroflow-init", &targets)?;
+        let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::Other)?;
+        let process = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        Ok(Self { socket: Mutex::new(ours), process, host: std::process::id() })
+    }
+
+    /// Whether it can take requests: it lives, and this process spawned it.
+    pub(super) fn is_usable(&self) -> bool {
+        self.host == std::process::id() && !self.has_ended()
+    }
+
+    fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(rustix::process::waitid(WaitId::PidFd(self.process.as_fd()), options), Ok(None))
+    }
+
+    /// Starts a sandbox. `descriptors` fill the first slots.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setup`] with the step that failed in the launcher; what fails in
+    /// init is reported on the run's own socket.
+    pub(super) fn run(
+        &self,
+        steps: &Steps,
+        message: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Cloned> {
+        let (report, init) = self.request(message, descriptors)?;
+        match (report.event == Event::Done as u32, init) {
+            (true, Some(init)) => Ok(Cloned { init, pid: report.status.cast_unsigned() }),
+            _ => {
+                let step = program::step_of_run(steps, report.step);
+                let step = step.map_or_else(|| "start init".to_owned(), ToString::to_string);
+                Err(Error::setup(step, io::Error::from_raw_os_error(report.errno)))
+            }
+        }
+    }
+
+    fn request(
+        &self,
+        message: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(Report, Option<OwnedFd>)> {
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        send(socket.as_fd(), message, descriptors)
+            .and_then(|()| receive(socket.as_fd()))
+            .map_err(|source| Error::internal("talk to the sandbox's launcher", source))
+    }
+}
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        if self.host != std::process::id() {
+            return;
+        }
+        // End of file on its socket ends it; were it stuck, the kill does.
+        let socket = self.socket.get_mut().unwrap_or_else(PoisonError::into_inner);
+        drop(rustix::net::shutdown(&*socket, rustix::net::Shutdown::Both));
+        drop(rustix::process::pidfd_send_signal(&self.process, rustix::process::Signal::KILL));
+        // A host that waits for just any child may have reaped it already.
+        while let Err(rustix::io::Errno::INTR) =
+            rustix::process::waitid(WaitId::PidFd(self.process.as_fd()), WaitIdOptions::EXITED)
+        {}
+    }
+}
+
+/// Two ends that keep messages apart and carry descriptors.
+pub(super) fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC;
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+/// The launcher's program in a sealed memfd, made once per process: there is no
+/// file that a guest, or anybody, could overwrite.
+fn program_file() -> io::Result<&'static File> {
+    static FILE: OnceLock<File> = OnceLock::new();
+    if let Some(file) = FILE.get() {
+        return Ok(file);
+    }
+    let file = memfd("neuroflow-init", PROGRAM)?;
+    rustix::fs::fcntl_add_seals(
+        &file,
+        SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
+    )?;
+    Ok(FILE.get_or_init(|| file))
+}
+
+fn memfd(name: &str, content: &[u8]) -> io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Linux 6.3 wants to be told that this one is to be executed.
+    let fd = rustix::fs::memfd_create(name, flags | MemfdFlags::EXEC)
+        .or_else(|_| rustix::fs::memfd_create(name, flags))?;
+    let mut file = File::from(fd);
+    file.write_all(content)?;
+    Ok(file)
+}
+
+/// A copy of a descriptor with a number above those the launcher starts with.
+fn move_up(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, 16)?)
+}
+
+/// Sends one message; one that is too large for the socket goes in a memfd, with
+/// its beginning sent along.
+fn send(socket: BorrowedFd<'_>, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    if message.len() <= INLINE_MAX {
+        return send_inline(socket, message, descriptors);
+    }
+    let body = memfd("neuroflow-message", message)?;
+    let header = &message[..size_of::<neuroflow_launcher::wire::Header>()];
+    let mut all = vec![body.as_fd()];
+    all.extend_from_slice(descriptors);
+    send_inline(socket, header, &all)
+}
+
+fn send_inline(
+    socket: BorrowedFd<'_>,
+    message: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    rustix::net::sendmsg(socket, &[IoSlice::new(message)], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Receives one report, and the descriptor that came with it.
+pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<(Report, Option<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = [0; size_of::<Report>()];
+    let received = loop {
+        let mut vectors = [IoSliceMut::new(&mut bytes)];
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        match rustix::net::recvmsg(socket, &mut vectors, &mut control, flags) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => break other?.bytes,
+        }
+    };
+    let descriptor = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    match sys::from_bytes(&bytes[..received]) {
+        Some(report) => Ok((report, descriptor)),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
