@@ -1,8 +1,11 @@
 //! One interface to the three sandboxes.
 
+use std::sync::Arc;
+
 use super::command::Command;
 use super::config::{SandboxConfig, WasmSandboxConfig};
 use super::error::{Error, Result};
+use super::namespace::NamespaceIsolator;
 use super::outcome::Outcome;
 use super::plan::{Backend, Plan};
 use super::process::ProcessIsolator;
@@ -24,9 +27,9 @@ use super::running::{Killer, Running};
 #[non_exhaustive]
 pub enum SandboxExecutor {
     /// A process with limits, for code one trusts.
-    Process(ProcessIsolator),
-    /// Not landed yet: every call says so.
-    Namespace(SandboxConfig),
+    Process(Arc<ProcessIsolator>),
+    /// Linux namespaces, the recommended one.
+    Namespace(Arc<NamespaceIsolator>),
     /// Not landed yet: every call says so.
     Wasm(WasmSandboxConfig),
 }
@@ -41,13 +44,13 @@ impl SandboxExecutor {
     /// The process sandbox.
     #[must_use]
     pub fn new_process(config: SandboxConfig) -> Self {
-        Self::Process(ProcessIsolator::new(config))
+        Self::Process(Arc::new(ProcessIsolator::new(config)))
     }
 
     /// The Linux-namespace sandbox.
     #[must_use]
     pub fn new_namespace(config: SandboxConfig) -> Self {
-        Self::Namespace(config)
+        Self::Namespace(Arc::new(NamespaceIsolator::new(config)))
     }
 
     /// The WASM sandbox.
@@ -76,7 +79,7 @@ impl SandboxExecutor {
     pub fn plan(&self, command: &Command) -> Result<Plan> {
         match self {
             Self::Process(isolator) => isolator.plan(command),
-            Self::Namespace(_) => Err(no_namespace()),
+            Self::Namespace(isolator) => isolator.plan(command),
             Self::Wasm(_) => Err(only_modules()),
         }
     }
@@ -90,7 +93,7 @@ impl SandboxExecutor {
     pub fn start(&self, command: Command) -> Result<Running> {
         match self {
             Self::Process(isolator) => isolator.start(command),
-            Self::Namespace(_) => Err(no_namespace()),
+            Self::Namespace(isolator) => isolator.start(command),
             Self::Wasm(_) => Err(only_modules()),
         }
     }
@@ -115,7 +118,7 @@ impl SandboxExecutor {
     pub fn run_with(&self, command: Command, killer: &Killer) -> Result<Outcome> {
         match self {
             Self::Process(isolator) => isolator.run_with(command, killer),
-            Self::Namespace(_) => Err(no_namespace()),
+            Self::Namespace(isolator) => isolator.run_with(command, killer),
             Self::Wasm(_) => Err(only_modules()),
         }
     }
@@ -147,14 +150,6 @@ impl SandboxExecutor {
             )),
         }
     }
-}
-
-fn no_namespace() -> Error {
-    Error::unsupported(
-        "namespace",
-        "the namespace back end has not landed",
-        "use the process back end",
-    )
 }
 
 fn only_modules() -> Error {

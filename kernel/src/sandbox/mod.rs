@@ -10,6 +10,7 @@ pub mod executor;
 pub mod host;
 pub mod manager;
 mod names;
+pub mod namespace;
 pub mod outcome;
 pub mod plan;
 pub mod policy;
@@ -20,6 +21,8 @@ pub mod running;
 // Not below `namespace`: the process back end filters too, and it is pure.
 #[path = "namespace/seccomp.rs"]
 pub mod seccomp;
+#[cfg(all(target_os = "linux", not(neuroflow_portable)))]
+mod tree;
 pub mod units;
 
 pub use command::{Command, Stdin};
@@ -27,6 +30,7 @@ pub use config::{SandboxConfig, SandboxSecurityLevel, WasmSandboxConfig};
 pub use error::{Error, Result};
 pub use executor::SandboxExecutor;
 pub use manager::{SandboxManager, SandboxStats};
+pub use namespace::NamespaceIsolator;
 pub use outcome::{Enforcement, Exit, Outcome, Protection, State, Usage, Violation};
 pub use plan::{Backend, Plan};
 pub use policy::Policy;

@@ -26,25 +26,25 @@
 //! executes it in the launcher crate.
 
 pub mod plan;
-pub mod seccomp;
 
 #[cfg(all(target_os = "linux", not(neuroflow_portable)))]
-#[path = "namespace/linux.rs"]
-mod imp;
+mod linux;
+#[cfg(all(target_os = "linux", not(neuroflow_portable)))]
+use linux as imp;
 #[cfg(not(all(target_os = "linux", not(neuroflow_portable))))]
-#[path = "namespace/unsupported.rs"]
-mod imp;
+mod unsupported;
+#[cfg(not(all(target_os = "linux", not(neuroflow_portable))))]
+use unsupported as imp;
 
-pub(crate) use imp::Guest;
-pub(crate) use imp::probe;
+pub(crate) use imp::{Guest, probe_host};
 
 use super::command::Command;
 use super::config::SandboxConfig;
-use super::error::Result;
-use super::outcome::Outcome;
+use super::error::{Error, Result};
+use super::outcome::{Exit, Outcome};
 use super::plan::Plan;
 use super::policy::Policy;
-use super::running::Running;
+use super::running::{Killer, Running};
 
 /// Runs programs in Linux namespaces: the recommended sandbox.
 ///
@@ -92,16 +92,33 @@ impl NamespaceIsolator {
     /// cannot enforce, [`Setup`](super::Error::Setup) when a step fails. A
     /// failure inside init comes from [`Running::wait`].
     pub fn start(&self, command: Command) -> Result<Running> {
-        self.imp.start(command, Policy::new(&self.config)?)
+        match self.imp.start(command, Policy::new(&self.config)?)? {
+            Ok(running) => Ok(running),
+            Err(refused) => Err(Error::config(refused)),
+        }
     }
 
     /// Runs `command` to its end.
     ///
     /// # Errors
     ///
-    /// As for [`start`](Self::start). How the guest fares is never an error.
+    /// As for [`start`](Self::start), but a command that is not on the list is
+    /// an `Ok` with [`Exit::Refused`]. How the guest fares is never an error.
     pub fn run(&self, command: Command) -> Result<Outcome> {
-        self.start(command)?.wait()
+        self.run_with(command, &Killer::new())
+    }
+
+    /// Like [`run`](Self::run), and can be ended from another thread by `killer`,
+    /// also before anything has started.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run).
+    pub fn run_with(&self, command: Command, killer: &Killer) -> Result<Outcome> {
+        match self.imp.start(command, Policy::new(&self.config)?)? {
+            Ok(running) => running.killed_by(killer).wait(),
+            Err(refused) => Ok(Outcome::refused(Exit::Refused(refused))),
+        }
     }
 
     /// Runs `program` to its end, with nothing on its stdin.

@@ -44,7 +44,7 @@ use watchdog::Watchdog;
 
 use super::error::{Error, Result};
 use super::outcome::{Enforcement, Outcome, Usage};
-use super::process;
+use super::{namespace, process};
 
 /// What the whole tree of a guest takes at this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +62,12 @@ pub(crate) struct Sample {
 pub(crate) enum Guest {
     /// Of the process back end.
     Process(process::Guest),
+    /// Of the namespace back end.
+    #[cfg_attr(
+        any(neuroflow_portable, not(target_os = "linux")),
+        expect(dead_code, reason = "there are no namespaces")
+    )]
+    Namespace(namespace::Guest),
 }
 
 impl Guest {
@@ -69,6 +75,7 @@ impl Guest {
     fn ended_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Process(guest) => guest.ended_fd(),
+            Self::Namespace(guest) => guest.ended_fd(),
         }
     }
 
@@ -76,6 +83,7 @@ impl Guest {
     fn kill(&self) {
         match self {
             Self::Process(guest) => guest.kill(),
+            Self::Namespace(guest) => guest.kill(),
         }
     }
 
@@ -84,6 +92,7 @@ impl Guest {
     fn sample(&mut self, suspect: Option<u64>) -> Sample {
         match self {
             Self::Process(guest) => guest.sample(suspect),
+            Self::Namespace(guest) => guest.sample(suspect),
         }
     }
 
@@ -92,6 +101,7 @@ impl Guest {
     fn collect(self) -> Result<Ended> {
         match self {
             Self::Process(guest) => guest.collect(),
+            Self::Namespace(guest) => guest.collect(),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod encode;
 mod gates;
 mod guest;
+mod init_filter;
 mod launch;
 mod program;
 mod receipt;
@@ -16,20 +17,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-pub(crate) use gates::probe;
+pub(crate) use gates::probe_host;
 pub(crate) use guest::Guest;
 use launch::Launcher;
 use program::Payload;
 
 use super::plan::{Launch, Steps, Surroundings};
-use super::seccomp::Filter;
 use crate::sandbox::command::Command;
 use crate::sandbox::error::{Error, Result};
-use crate::sandbox::outcome::{Exit, Outcome};
 use crate::sandbox::plan::{Backend, Plan, PlannedStep};
 use crate::sandbox::policy::{Policy, Syscalls};
 use crate::sandbox::resolve::{ResolvedProgram, Startable, startable};
-use crate::sandbox::running::{self, Running, Started, Watch, verdict::Limits};
+use crate::sandbox::running::verdict::Limits;
+use crate::sandbox::running::{self, Running, Started, Watch};
+use crate::sandbox::seccomp::Filter;
 
 /// The state of an isolator: its launcher, once there is one.
 #[derive(Debug, Default)]
@@ -63,7 +64,8 @@ impl Isolator {
         let steps = prepared.steps.iter();
         let argv = std::iter::once(prepared.program.path.as_os_str())
             .chain(command.get_args().iter().map(|arg| arg.as_os_str()));
-        let (enforcement, warnings) = receipt::of(&prepared.policy, &prepared.around, prepared.filter.as_ref());
+        let (enforcement, warnings) =
+            receipt::of(&prepared.policy, &prepared.around, prepared.filter.as_ref());
         Ok(Plan {
             backend: Backend::Namespace,
             argv: argv.map(|arg| arg.to_string_lossy().into_owned()).collect(),
@@ -75,43 +77,51 @@ impl Isolator {
         })
     }
 
-    pub(super) fn start(&self, command: Command, policy: Policy) -> Result<Running> {
+    /// `Err` in the `Ok` is a command that the policy does not allow.
+    pub(super) fn start(
+        &self,
+        mut command: Command,
+        policy: Policy,
+    ) -> Result<Result<Running, String>> {
         let at = Instant::now();
         let prepared = match prepare(&command, policy)? {
             Ok(prepared) => prepared,
-            Err(refused) => return Ok(Running::refused(Outcome::refused(Exit::Refused(refused)))),
+            Err(refused) => return Ok(Err(refused)),
         };
         surroundings::make_work_dir(&prepared.policy)?;
         let ready = self.launcher(&prepared.steps)?;
-        let (ends, streams) = running::open_streams(command.get_stdin().clone(), prepared.policy.max_output)
-            .map_err(|source| Error::setup("open the guest's streams", source))?;
+        let (ends, streams) =
+            running::open_streams(command.take_stdin(), prepared.policy.max_output)
+                .map_err(|source| Error::setup("open the guest's streams", source))?;
         let (reports, theirs) = launch::seqpacket_pair()
             .map_err(|source| Error::setup("open the sandbox's report socket", source))?;
 
         let message = message(&command, &prepared);
-        let descriptors = [ends.stdin.as_fd(), ends.stdout.as_fd(), ends.stderr.as_fd(), theirs.as_fd()];
-        let cloned = ready
-            .launcher
-            .run(&prepared.steps, &message, &descriptors)
-            .map_err(gates::explain)?;
+        let program = command.get_program().to_string_lossy().into_owned();
+        let descriptors =
+            [ends.stdin.as_fd(), ends.stdout.as_fd(), ends.stderr.as_fd(), theirs.as_fd()];
+        let cloned =
+            ready.launcher.run(&prepared.steps, &message, &descriptors).map_err(gates::explain)?;
 
-        let (enforcement, _) = receipt::of(&prepared.policy, &prepared.around, prepared.filter.as_ref());
+        let (enforcement, _) =
+            receipt::of(&prepared.policy, &prepared.around, prepared.filter.as_ref());
         let guest = Guest {
             init: cloned.init,
             pid: cloned.pid,
             reports,
             steps: Arc::new(prepared.steps),
-            program: command.get_program().to_string_lossy().into_owned(),
-            launcher: ready.launcher,
+            program,
+            _launcher: ready.launcher,
         };
-        Running::new(Started {
+        let running = Running::new(Started {
             guest: running::Guest::Namespace(guest),
             streams,
             at,
             limits: Limits::of(&prepared.policy),
             watch: Watch { memory: true, cpu: true },
             enforcement,
-        })
+        })?;
+        Ok(Ok(running))
     }
 
     /// The launcher whose template is that of `steps`, spawned if need be.
@@ -156,11 +166,16 @@ fn message(command: &Command, prepared: &Prepared) -> Vec<u8> {
     let environment = &prepared.policy.environment;
     let argv0 = command.get_program();
     let args = command.get_args().iter().map(|arg| OsStr::as_bytes(arg));
+    let guest_filter = prepared.filter.as_ref().map(Filter::to_bytes).unwrap_or_default();
+    let init_filter = init_filter::bytes();
     let payload = Payload {
         argv: std::iter::once(argv0.as_bytes()).chain(args).collect(),
-        envp: environment.iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect(),
-        guest_filter: prepared.filter.as_ref().map_or(&[], Filter::bytes),
-        init_filter: Filter::init().bytes(),
+        envp: environment
+            .iter()
+            .map(|(name, value)| format!("{name}={value}").into_bytes())
+            .collect(),
+        guest_filter: &guest_filter,
+        init_filter: &init_filter,
         cgroup: false,
     };
     program::run(&prepared.steps, &payload)

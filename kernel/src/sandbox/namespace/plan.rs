@@ -248,7 +248,11 @@ impl fmt::Display for Step {
             }
             Self::DieWithLauncher => f.write_str("end with the launcher"),
             Self::MapIds { outside } => {
-                write!(f, "map user {GUEST_ID} to {} and group {GUEST_ID} to {}", outside.uid, outside.gid)
+                write!(
+                    f,
+                    "map user {GUEST_ID} to {} and group {GUEST_ID} to {}",
+                    outside.uid, outside.gid
+                )
             }
             Self::HoldTree(path) => write!(f, "keep hold of {}", path.display()),
             Self::MountTmpfs { target, size, inodes } => {
@@ -322,9 +326,21 @@ pub enum Entry {
 
 /// Parts of /proc that tell of the whole machine, or of kernel memory.
 pub const HIDDEN_PROC: &[&str] = &[
-    "/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/kmsg", "/proc/kallsyms", "/proc/timer_list",
-    "/proc/sched_debug", "/proc/slabinfo", "/proc/vmallocinfo", "/proc/pagetypeinfo", "/proc/iomem",
-    "/proc/interrupts", "/proc/modules", "/proc/sysrq-trigger", "/proc/latency_stats",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/key-users",
+    "/proc/kmsg",
+    "/proc/kallsyms",
+    "/proc/timer_list",
+    "/proc/sched_debug",
+    "/proc/slabinfo",
+    "/proc/vmallocinfo",
+    "/proc/pagetypeinfo",
+    "/proc/iomem",
+    "/proc/interrupts",
+    "/proc/modules",
+    "/proc/sysrq-trigger",
+    "/proc/latency_stats",
 ];
 
 /// Parts of /proc that steer the machine; they are shown read-only.
@@ -332,7 +348,11 @@ const STEERING_PROC: &[&str] = &["/proc/sys"];
 
 /// The devices that harm nobody, with their numbers.
 pub const DEVICES: &[(&str, u32, u32)] = &[
-    ("/dev/null", 1, 3), ("/dev/zero", 1, 5), ("/dev/full", 1, 7), ("/dev/random", 1, 8), ("/dev/urandom", 1, 9),
+    ("/dev/null", 1, 3),
+    ("/dev/zero", 1, 5),
+    ("/dev/full", 1, 7),
+    ("/dev/random", 1, 8),
+    ("/dev/urandom", 1, 9),
 ];
 
 /// The steps of a start, by the process that takes them.
@@ -396,7 +416,11 @@ fn template(policy: &Policy, around: &Surroundings, caller: Owner, guest: Owner)
     steps.push(Step::PrivateMounts);
     // Needs the host's /proc, so before the new root covers it.
     let maps = owner_maps(around, guest);
-    steps.extend(maps.iter().enumerate().map(|(map, owner)| Step::OwnerMap { map, owner: *owner, guest }));
+    steps.extend(maps.iter().enumerate().map(|(map, owner)| Step::OwnerMap {
+        map,
+        owner: *owner,
+        guest,
+    }));
     steps.push(Step::HoldProc);
     steps.push(Step::NewRoot);
 
@@ -528,7 +552,10 @@ const DEVICE_LINKS: &[(&str, &str)] = &[
 
 /// Files of /etc that are ours: the host's own would tell about the host.
 const ETC_FILES: &[(&str, &str)] = &[
-    ("/etc/passwd", "guest:x:1000:1000:guest:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
+    (
+        "/etc/passwd",
+        "guest:x:1000:1000:guest:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+    ),
     ("/etc/group", "guest:x:1000:\nnogroup:x:65534:\n"),
     ("/etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"),
     ("/etc/hostname", "sandbox\n"),
@@ -537,7 +564,11 @@ const ETC_FILES: &[(&str, &str)] = &[
 
 fn init(policy: &Policy, around: &Surroundings, guest: Owner) -> Vec<Step> {
     let network = policy.network == Network::None;
-    let mut steps = vec![Step::NewNamespaces { network }, Step::DieWithLauncher, Step::MapIds { outside: guest }];
+    let mut steps = vec![
+        Step::NewNamespaces { network },
+        Step::DieWithLauncher,
+        Step::MapIds { outside: guest },
+    ];
 
     // What the policy shows below /tmp and /dev/shm is in the template, and the
     // private tmpfs would cover it.

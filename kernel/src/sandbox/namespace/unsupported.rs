@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::sandbox::command::Command;
 use crate::sandbox::error::{Error, Result};
-use crate::sandbox::host::Gate;
+use crate::sandbox::host::{Gate, Host};
 use crate::sandbox::plan::Plan;
 use crate::sandbox::policy::Policy;
 use crate::sandbox::running::verdict::Ended;
@@ -24,7 +24,7 @@ impl Isolator {
     }
 
     #[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "as the twin")]
-    pub(super) fn start(&self, _: Command, _: Policy) -> Result<Running> {
+    pub(super) fn start(&self, _: Command, _: Policy) -> Result<Result<Running, String>> {
         Err(Error::unsupported("namespaces", REASON, FIX))
     }
 }
@@ -52,6 +52,7 @@ impl Guest {
 }
 
 /// What a try would find.
-pub(crate) fn probe() -> Result<(), Gate> {
-    Err(Gate { reason: REASON.into(), fix: FIX.into() })
+pub(crate) fn probe_host() -> Host {
+    let closed = || Err(Gate { reason: REASON.into(), fix: FIX.into() });
+    Host { namespaces: closed(), landlock_abi: 0, seccomp: false, cgroup2: closed(), root: false }
 }

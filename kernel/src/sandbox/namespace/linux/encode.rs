@@ -61,6 +61,7 @@ impl Data {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum List {
     /// The launcher's, before it clones.
+    #[expect(dead_code, reason = "entering a pooled network namespace will stand here")]
     Before,
     /// Init's; the launcher's own in a set-up.
     Init,
@@ -156,13 +157,7 @@ impl Encoder {
     }
 
     /// Records a call whose result goes to `slot`.
-    pub(super) fn call_into(
-        &mut self,
-        slot: u32,
-        list: List,
-        number: libc::c_long,
-        args: &[Arg],
-    ) {
+    pub(super) fn call_into(&mut self, slot: u32, list: List, number: libc::c_long, args: &[Arg]) {
         self.call(list, number, args).save = slot;
     }
 

@@ -6,22 +6,21 @@
 use std::fs;
 use std::io;
 
-use super::super::plan::{Launch, Owner, Steps, Surroundings};
-use super::launch::Launcher;
-use super::{sys, surroundings};
+use super::super::plan::Surroundings;
+use super::{surroundings, sys};
 use crate::sandbox::config::SandboxConfig;
 use crate::sandbox::error::{Error, Result};
-use crate::sandbox::host::Gate;
+use crate::sandbox::host::{Gate, Host};
 use crate::sandbox::outcome::Protection;
 use crate::sandbox::policy::{Network, Policy, Syscalls};
 
 /// Refuses what this host cannot enforce, before anything starts.
 pub(super) fn check(policy: &Policy, around: &Surroundings) -> Result<()> {
     surroundings::check_devices()?;
-    if let Network::Hosts(hosts) = &policy.network {
+    if let Network::Hosts(_) = policy.network {
         return Err(Error::unsupported(
             "allowed_hosts",
-            format!("the namespace sandbox cannot yet let single hosts through (`{}`)", hosts.join("`, `")),
+            "the namespace sandbox cannot yet let single hosts through",
             "leave the network off, or open it to everybody with `allowed_hosts: [\"*\"]`",
         ));
     }
@@ -61,8 +60,11 @@ pub(super) fn no_cgroup() -> Gate {
         Some(_) => "limits by cgroup v2 are not implemented yet".to_owned(),
     };
     Gate {
-        reason: format!("{reason}, so a limit holds for each process and by watching, not for the guest as a whole"),
-        fix: "accept that by name: `allow_degraded: [memory]` (`--allow-degraded memory`)".to_owned(),
+        reason: format!(
+            "{reason}, so a limit holds for each process and by watching, not for the guest as a whole"
+        ),
+        fix: "accept that by name: `allow_degraded: [memory]` (`--allow-degraded memory`)"
+            .to_owned(),
     }
 }
 
@@ -128,13 +130,23 @@ fn closed_gate(source: &io::Error) -> (String, String) {
 }
 
 /// Tries it: a launcher, its template, and one sandbox.
-pub(crate) fn probe() -> Result<(), Gate> {
+fn probe() -> Result<(), Gate> {
     let gate = |error: Error| Gate {
         reason: error.to_string(),
         fix: error.fix().unwrap_or_default().to_owned(),
     };
     let config = SandboxConfig { work_dir: "/usr".into(), ..SandboxConfig::default() };
     let isolator = crate::sandbox::NamespaceIsolator::new(config);
-    let _ = (Owner { uid: 0, gid: 0 }, Launcher::spawn as fn(&Steps) -> _, Launch { program: "/".into(), seccomp: None });
     isolator.execute("true", &[]).map(|_| ()).map_err(gate)
+}
+
+/// Tries everything once.
+pub(crate) fn probe_host() -> Host {
+    Host {
+        namespaces: probe(),
+        landlock_abi: sys::landlock_abi(),
+        seccomp: sys::seccomp_available(),
+        cgroup2: Err(no_cgroup()),
+        root: rustix::process::geteuid().is_root(),
+    }
 }

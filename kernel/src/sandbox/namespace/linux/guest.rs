@@ -38,12 +38,12 @@ impl Guest {
     /// Ends the sandbox: the kernel kills what runs in init's PID namespace.
     pub(crate) fn kill(&self) {
         // It may have ended by itself just now.
-        drop(rustix::process::pidfd_send_signal(&self.init, Signal::KILL));
+        let _ = rustix::process::pidfd_send_signal(&self.init, Signal::KILL);
     }
 
     /// What the sandbox takes now.
     pub(crate) fn sample(&mut self, suspect: Option<u64>) -> Sample {
-        crate::sandbox::running::sample_tree(self.pid, suspect)
+        crate::sandbox::tree::sample(self.pid, suspect)
     }
 
     /// Waits until nothing of the sandbox runs, and tells how the guest ended.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use neuroflow_launcher::PROGRAM;
@@ -13,7 +13,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use super::super::plan::Steps;
 use super::{program, sys};
@@ -122,12 +122,13 @@ impl Drop for Launcher {
         }
         // End of file on its socket ends it; were it stuck, the kill does.
         let socket = self.socket.get_mut().unwrap_or_else(PoisonError::into_inner);
-        drop(rustix::net::shutdown(&*socket, rustix::net::Shutdown::Both));
-        drop(rustix::process::pidfd_send_signal(&self.process, rustix::process::Signal::KILL));
+        let _ = rustix::net::shutdown(&*socket, rustix::net::Shutdown::Both);
+        let _ = rustix::process::pidfd_send_signal(&self.process, Signal::KILL);
         // A host that waits for just any child may have reaped it already.
         while let Err(rustix::io::Errno::INTR) =
             rustix::process::waitid(WaitId::PidFd(self.process.as_fd()), WaitIdOptions::EXITED)
-        {}
+        {
+        }
     }
 }
 

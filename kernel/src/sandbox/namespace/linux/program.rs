@@ -6,10 +6,8 @@ use std::path::Path;
 
 use neuroflow_launcher::wire::{Kind, NO_SLOT, PSEUDO_STORE, PSEUDO_USER_NAMESPACE};
 
+use super::super::plan::{GUEST_ID, HOST_NAME, LandlockRule, Owner, Rights, Step, Steps};
 use super::encode::{Arg, Clone, Data, Encoder, List};
-use super::super::plan::{
-    GUEST_ID, HOST_NAME, LandlockRule, Owner, Rights, Step, Steps,
-};
 use crate::sandbox::policy::Access;
 
 /// Slots that a run's message fills with its descriptors, in this order.
@@ -148,20 +146,34 @@ fn encode_template(e: &mut Encoder, step: &Step) {
             let none = e.text("none");
             let root = e.text("/");
             let flags = libc::MS_REC | libc::MS_PRIVATE;
-            e.call(list, libc::SYS_mount, &[none.into(), root.into(), 0.into(), flags.into(), 0.into()]);
+            e.call(
+                list,
+                libc::SYS_mount,
+                &[none.into(), root.into(), 0.into(), flags.into(), 0.into()],
+            );
         }
         Step::OwnerMap { map, owner, guest } => {
             let uid_map = format!("{} {} 1", owner.uid, guest.uid);
             let gid_map = format!("{} {} 1", owner.gid, guest.gid);
             let uids = e.bytes(uid_map.as_bytes());
             let gids = e.bytes(gid_map.as_bytes());
-            let args = [uids.into(), Arg::from(uid_map.len() as u64), gids.into(), Arg::from(gid_map.len() as u64)];
+            let args = [
+                uids.into(),
+                Arg::from(uid_map.len() as u64),
+                gids.into(),
+                Arg::from(gid_map.len() as u64),
+            ];
             e.pseudo(list, PSEUDO_USER_NAMESPACE, &args, map_slot(*map));
         }
         Step::HoldProc => {
             let proc = e.text("/proc");
             let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE;
-            e.call_into(PROC_SLOT, list, libc::SYS_open_tree, &[libc::AT_FDCWD.into(), proc.into(), flags.into()]);
+            e.call_into(
+                PROC_SLOT,
+                list,
+                libc::SYS_open_tree,
+                &[libc::AT_FDCWD.into(), proc.into(), flags.into()],
+            );
         }
         Step::NewRoot => mount_tmpfs(e, list, Path::new(NEW_ROOT), "mode=755,size=4m,nr_inodes=4k"),
         Step::MakeDirectory(path) => make_directory(e, list, &below(path)),
@@ -195,8 +207,13 @@ fn encode_template(e: &mut Encoder, step: &Step) {
         }
         Step::ReadOnlyRoot => {
             let root = e.text("/");
-            let attributes = mount_attributes(e, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-            e.call(list, libc::SYS_mount_setattr, &[libc::AT_FDCWD.into(), root.into(), 0.into(), attributes.into(), 32.into()]);
+            let attributes =
+                mount_attributes(e, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+            e.call(
+                list,
+                libc::SYS_mount_setattr,
+                &[libc::AT_FDCWD.into(), root.into(), 0.into(), attributes.into(), 32.into()],
+            );
         }
         Step::BecomeUnprivileged(Owner { uid, gid }) => {
             // SECBIT_NO_SETUID_FIXUP: the capabilities survive the change.
@@ -224,14 +241,21 @@ fn encode_init(e: &mut Encoder, step: &Step, held: &mut Vec<std::path::PathBuf>)
             let slot = FIRST_TREE_SLOT + u32::try_from(held.len()).unwrap_or(u32::MAX);
             let text = e.text(path.as_os_str().as_bytes());
             let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE;
-            e.call_into(slot, list, libc::SYS_open_tree, &[libc::AT_FDCWD.into(), text.into(), flags.into()]);
+            e.call_into(
+                slot,
+                list,
+                libc::SYS_open_tree,
+                &[libc::AT_FDCWD.into(), text.into(), flags.into()],
+            );
             held.push(path.clone());
         }
         Step::MountTmpfs { target, size, inodes } => {
             mount_tmpfs(e, list, target, &format!("mode=1777,size={size},nr_inodes={inodes}"));
         }
         Step::MakeDirectory(path) => make_directory(e, list, path.as_os_str().as_bytes()),
-        Step::MakeFile { path, content } => make_file(e, list, path.as_os_str().as_bytes(), content.as_bytes()),
+        Step::MakeFile { path, content } => {
+            make_file(e, list, path.as_os_str().as_bytes(), content.as_bytes())
+        }
         Step::ShowTree(path) => {
             let index = held.iter().position(|known| known == path).unwrap_or(0);
             let slot = FIRST_TREE_SLOT + u32::try_from(index).unwrap_or(u32::MAX);
@@ -242,7 +266,11 @@ fn encode_init(e: &mut Encoder, step: &Step, held: &mut Vec<std::path::PathBuf>)
             let proc = e.text("proc");
             let path = e.text("/proc");
             let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-            e.call(list, libc::SYS_mount, &[proc.into(), path.into(), proc.into(), flags.into(), 0.into()]);
+            e.call(
+                list,
+                libc::SYS_mount,
+                &[proc.into(), path.into(), proc.into(), flags.into(), 0.into()],
+            );
         }
         Step::ProtectProc(path) => {
             open_clone(e, list, path, 0);
@@ -266,7 +294,11 @@ fn encode_init(e: &mut Encoder, step: &Step, held: &mut Vec<std::path::PathBuf>)
         }
         Step::DropCapabilities => drop_capabilities(e, list),
         Step::NoNewPrivs => {
-            e.call(list, libc::SYS_prctl, &[libc::PR_SET_NO_NEW_PRIVS.into(), 1.into(), 0.into(), 0.into(), 0.into()]);
+            e.call(
+                list,
+                libc::SYS_prctl,
+                &[libc::PR_SET_NO_NEW_PRIVS.into(), 1.into(), 0.into(), 0.into(), 0.into()],
+            );
         }
         Step::Undumpable => {
             e.call(list, libc::SYS_prctl, &[libc::PR_SET_DUMPABLE.into(), 0.into()]);
@@ -291,7 +323,11 @@ fn encode_guest(e: &mut Encoder, step: &Step, payload: &Payload<'_>) {
             let mut limit = soft.to_ne_bytes().to_vec();
             limit.extend_from_slice(&hard.to_ne_bytes());
             let limit = e.bytes(&limit);
-            e.call(list, libc::SYS_prlimit64, &[0.into(), (*resource).into(), limit.into(), 0.into()]);
+            e.call(
+                list,
+                libc::SYS_prlimit64,
+                &[0.into(), (*resource).into(), limit.into(), 0.into()],
+            );
         }
         Step::EnterWorkDir(path) => {
             let path = e.text(path.as_os_str().as_bytes());
@@ -338,9 +374,18 @@ fn write_maps(e: &mut Encoder, list: List, outside: Owner) {
 fn write_file(e: &mut Encoder, list: List, path: &str, content: &[u8]) {
     let path = e.text(path);
     let flags = libc::O_WRONLY | libc::O_CLOEXEC;
-    e.call_into(SCRATCH, list, libc::SYS_openat, &[libc::AT_FDCWD.into(), path.into(), flags.into(), 0.into()]);
+    e.call_into(
+        SCRATCH,
+        list,
+        libc::SYS_openat,
+        &[libc::AT_FDCWD.into(), path.into(), flags.into(), 0.into()],
+    );
     let data = e.bytes(content);
-    e.call(list, libc::SYS_write, &[Arg::Slot(SCRATCH), data.into(), Arg::from(content.len() as u64)]);
+    e.call(
+        list,
+        libc::SYS_write,
+        &[Arg::Slot(SCRATCH), data.into(), Arg::from(content.len() as u64)],
+    );
     close(e, list, SCRATCH);
 }
 
@@ -353,10 +398,19 @@ fn make_directory(e: &mut Encoder, list: List, path: &[u8]) {
 fn make_file(e: &mut Encoder, list: List, path: &[u8], content: &[u8]) {
     let path = e.text(path);
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-    e.call_into(SCRATCH, list, libc::SYS_openat, &[libc::AT_FDCWD.into(), path.into(), flags.into(), 0o644.into()]);
+    e.call_into(
+        SCRATCH,
+        list,
+        libc::SYS_openat,
+        &[libc::AT_FDCWD.into(), path.into(), flags.into(), 0o644.into()],
+    );
     if !content.is_empty() {
         let data = e.bytes(content);
-        e.call(list, libc::SYS_write, &[Arg::Slot(SCRATCH), data.into(), Arg::from(content.len() as u64)]);
+        e.call(
+            list,
+            libc::SYS_write,
+            &[Arg::Slot(SCRATCH), data.into(), Arg::from(content.len() as u64)],
+        );
     }
     close(e, list, SCRATCH);
 }
@@ -366,7 +420,11 @@ fn mount_tmpfs(e: &mut Encoder, list: List, target: &Path, options: &str) {
     let target = e.text(target.as_os_str().as_bytes());
     let options = e.text(options);
     let flags = libc::MS_NOSUID | libc::MS_NODEV;
-    e.call(list, libc::SYS_mount, &[tmpfs.into(), target.into(), tmpfs.into(), flags.into(), options.into()]);
+    e.call(
+        list,
+        libc::SYS_mount,
+        &[tmpfs.into(), target.into(), tmpfs.into(), flags.into(), options.into()],
+    );
 }
 
 /// Clones the tree at `path` into [`SCRATCH_2`]. No link in the path is
@@ -385,16 +443,31 @@ fn clone_strictly(e: &mut Encoder, list: List, path: &Path) {
     .flat_map(|word| word.to_ne_bytes())
     .collect();
     let how = e.bytes(&how);
-    e.call_into(SCRATCH, list, libc::SYS_openat2, &[libc::AT_FDCWD.into(), text.into(), how.into(), 24.into()]);
+    e.call_into(
+        SCRATCH,
+        list,
+        libc::SYS_openat2,
+        &[libc::AT_FDCWD.into(), text.into(), how.into(), 24.into()],
+    );
     let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH;
-    e.call_into(SCRATCH_2, list, libc::SYS_open_tree, &[Arg::Slot(SCRATCH), empty.into(), flags.into()]);
+    e.call_into(
+        SCRATCH_2,
+        list,
+        libc::SYS_open_tree,
+        &[Arg::Slot(SCRATCH), empty.into(), flags.into()],
+    );
     close(e, list, SCRATCH);
 }
 
 fn open_clone(e: &mut Encoder, list: List, path: &str, flags: u32) {
     let text = e.text(path);
     let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | flags;
-    e.call_into(SCRATCH_2, list, libc::SYS_open_tree, &[libc::AT_FDCWD.into(), text.into(), flags.into()]);
+    e.call_into(
+        SCRATCH_2,
+        list,
+        libc::SYS_open_tree,
+        &[libc::AT_FDCWD.into(), text.into(), flags.into()],
+    );
 }
 
 /// `struct mount_attr`: attr_set, attr_clr, propagation, userns_fd.
@@ -411,15 +484,27 @@ fn set_attributes(e: &mut Encoder, list: List, tree: u32, set: u64, map: Option<
         e.pseudo(list, PSEUDO_STORE, &[attributes.plus(24).into(), map.into()], NO_SLOT);
     }
     let flags = flags | AT_EMPTY_PATH;
-    e.call(list, libc::SYS_mount_setattr, &[Arg::Slot(tree), empty.into(), flags.into(), attributes.into(), 32.into()]);
+    e.call(
+        list,
+        libc::SYS_mount_setattr,
+        &[Arg::Slot(tree), empty.into(), flags.into(), attributes.into(), 32.into()],
+    );
 }
 
 fn move_mount(e: &mut Encoder, list: List, tree: u32, target: &[u8]) {
     let empty = e.text("");
     let target = e.text(target);
-    e.call(list, libc::SYS_move_mount, &[
-        Arg::Slot(tree), empty.into(), libc::AT_FDCWD.into(), target.into(), MOVE_MOUNT_F_EMPTY_PATH.into(),
-    ]);
+    e.call(
+        list,
+        libc::SYS_move_mount,
+        &[
+            Arg::Slot(tree),
+            empty.into(),
+            libc::AT_FDCWD.into(),
+            target.into(),
+            MOVE_MOUNT_F_EMPTY_PATH.into(),
+        ],
+    );
 }
 
 fn close(e: &mut Encoder, list: List, slot: u32) {
@@ -436,15 +521,19 @@ fn loopback_up(e: &mut Encoder, list: List) {
     let flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or(0);
     request[16..18].copy_from_slice(&flags.to_ne_bytes());
     let request = e.bytes(&request);
-    e.call(list, libc::SYS_ioctl, &[Arg::Slot(SCRATCH), Arg::from(libc::SIOCSIFFLAGS as u64), request.into()]);
+    e.call(
+        list,
+        libc::SYS_ioctl,
+        &[Arg::Slot(SCRATCH), Arg::from(libc::SIOCSIFFLAGS), request.into()],
+    );
     close(e, list, SCRATCH);
 }
 
 fn drop_capabilities(e: &mut Encoder, list: List) {
     // More than any kernel has; those it does not know are EINVAL.
     for capability in 0..=47_i32 {
-        e.call(list, libc::SYS_prctl, &[libc::PR_CAPBSET_DROP.into(), capability.into()]).tolerate =
-            errno(libc::EINVAL);
+        e.call(list, libc::SYS_prctl, &[libc::PR_CAPBSET_DROP.into(), capability.into()])
+            .tolerate = errno(libc::EINVAL);
     }
     // SECBIT_NOROOT, NO_SETUID_FIXUP, NO_CAP_AMBIENT_RAISE, each locked, and
     // KEEP_CAPS locked off (`uapi/linux/securebits.h`).
@@ -504,28 +593,47 @@ fn landlock(e: &mut Encoder, list: List, abi: u32, rules: &[LandlockRule]) {
     };
     let attributes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
     let attributes = e.bytes(&attributes);
-    e.call_into(SCRATCH, list, libc::SYS_landlock_create_ruleset, &[attributes.into(), length.into(), 0.into()]);
+    e.call_into(
+        SCRATCH,
+        list,
+        libc::SYS_landlock_create_ruleset,
+        &[attributes.into(), length.into(), 0.into()],
+    );
     for rule in rules {
-        let rights = handled & match rule.rights {
-            Rights::List => access::READ_DIR,
-            Rights::Read => access::READ_DIR | access::READ_FILE,
-            Rights::ReadExecute => access::READ_DIR | access::READ_FILE | access::EXECUTE,
-            Rights::Device => {
-                access::READ_DIR | access::READ_FILE | access::WRITE_FILE | access::IOCTL_DEV | access::TRUNCATE
-            }
-            Rights::All => u64::MAX,
-        };
+        let rights = handled
+            & match rule.rights {
+                Rights::List => access::READ_DIR,
+                Rights::Read => access::READ_DIR | access::READ_FILE,
+                Rights::ReadExecute => access::READ_DIR | access::READ_FILE | access::EXECUTE,
+                Rights::Device => {
+                    access::READ_DIR
+                        | access::READ_FILE
+                        | access::WRITE_FILE
+                        | access::IOCTL_DEV
+                        | access::TRUNCATE
+                }
+                Rights::All => u64::MAX,
+            };
         let rights = if rule.directory { rights } else { rights & access::OF_FILES };
         let path = e.text(OsStr::as_bytes(rule.path.as_os_str()));
         let flags = libc::O_PATH | libc::O_CLOEXEC;
-        e.call_into(SCRATCH_2, list, libc::SYS_openat, &[libc::AT_FDCWD.into(), path.into(), flags.into(), 0.into()]);
+        e.call_into(
+            SCRATCH_2,
+            list,
+            libc::SYS_openat,
+            &[libc::AT_FDCWD.into(), path.into(), flags.into(), 0.into()],
+        );
         // `struct landlock_path_beneath_attr`, packed: rights, parent_fd.
         let mut attributes = rights.to_ne_bytes().to_vec();
         attributes.resize(16, 0);
         let attributes = e.bytes(&attributes);
         e.pseudo(list, PSEUDO_STORE, &[attributes.plus(8).into(), Arg::from(SCRATCH_2)], NO_SLOT);
         // LANDLOCK_RULE_PATH_BENEATH
-        e.call(list, libc::SYS_landlock_add_rule, &[Arg::Slot(SCRATCH), 1.into(), attributes.into(), 0.into()]);
+        e.call(
+            list,
+            libc::SYS_landlock_add_rule,
+            &[Arg::Slot(SCRATCH), 1.into(), attributes.into(), 0.into()],
+        );
         close(e, list, SCRATCH_2);
     }
     e.call(list, libc::SYS_landlock_restrict_self, &[Arg::Slot(SCRATCH), 0.into()]);

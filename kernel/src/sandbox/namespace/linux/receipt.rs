@@ -1,10 +1,10 @@
 //! The receipt of the namespace back end: which protection holds by what.
 
 use super::super::plan::{ADDRESS_SPACE_HEADROOM, Surroundings};
-use super::super::seccomp::Filter;
 use super::gates;
 use crate::sandbox::outcome::{Enforcement, Protection as P};
 use crate::sandbox::policy::{Network, Policy};
+use crate::sandbox::seccomp::Filter;
 
 /// What will hold for a guest under `policy`, and one sentence for each default
 /// that is weaker here than it could be.
@@ -68,7 +68,9 @@ fn limits(policy: &Policy, held: &mut Enforcement, warnings: &mut Vec<String>) {
         None => held.off(P::Memory, no_limit),
     }
     match policy.cpu_time {
-        Some(_) => held.enforced(P::CpuTime, "RLIMIT_CPU (per process); a watchdog over all processes"),
+        Some(_) => {
+            held.enforced(P::CpuTime, "RLIMIT_CPU (per process); a watchdog over all processes")
+        }
         None => held.off(P::CpuTime, no_limit),
     }
     match policy.timeout {

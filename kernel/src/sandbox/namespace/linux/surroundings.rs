@@ -15,8 +15,16 @@ const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "
 
 /// What programs read in /etc and what tells nothing about the host.
 const ETC: &[&str] = &[
-    "/etc/alternatives", "/etc/ca-certificates", "/etc/ld.so.cache", "/etc/localtime",
-    "/etc/mime.types", "/etc/os-release", "/etc/pki", "/etc/protocols", "/etc/services", "/etc/ssl",
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/os-release",
+    "/etc/pki",
+    "/etc/protocols",
+    "/etc/services",
+    "/etc/ssl",
 ];
 
 /// The first host id given to guests of root. Beyond what systemd hands out to
@@ -25,15 +33,17 @@ const FIRST_GUEST_ID: u32 = 0x7000_0000;
 
 /// Looks at everything the plan depends on.
 pub(super) fn look(policy: &Policy) -> Result<Surroundings> {
-    let caller =
-        Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+    let caller = Owner {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+    };
     let id = FIRST_GUEST_ID + (std::process::id() & 0xffff);
     Ok(Surroundings {
         caller: Some(caller),
         root: caller.uid == 0,
         guest: Some(Owner { uid: id, gid: id }),
-        system: SYSTEM.iter().filter_map(|path| entry(path)).collect(),
-        etc: ETC.iter().filter_map(|path| entry(path)).collect(),
+        system: SYSTEM.iter().filter_map(entry).collect(),
+        etc: ETC.iter().filter_map(entry).collect(),
         resolv_conf: match policy.network {
             Network::All => fs::read_to_string("/etc/resolv.conf").ok(),
             Network::None | Network::Hosts(_) => None,

@@ -149,8 +149,7 @@ impl Attributes {
         check(unsafe { libc::posix_spawnattr_setsigmask(&raw mut attributes.0, none.as_ptr()) })?;
         // SAFETY: likewise.
         check(unsafe { libc::posix_spawnattr_setsigdefault(&raw mut attributes.0, all.as_ptr()) })?;
-        let flags =
-            libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID;
+        let flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID;
         let flags = libc::c_short::try_from(flags).unwrap_or(0);
         // SAFETY: likewise; the flags are a number.
         check(unsafe { libc::posix_spawnattr_setflags(&raw mut attributes.0, flags) })?;
@@ -171,6 +170,35 @@ impl Drop for Attributes {
 /// The posix_spawn family returns its error.
 fn check(error: libc::c_int) -> io::Result<()> {
     if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+/// The revision of Landlock this kernel offers, 0 for none: it is asked, which
+/// fails where Landlock is not built in or not switched on.
+pub(super) fn landlock_abi() -> u32 {
+    const LANDLOCK_CREATE_RULESET_VERSION: libc::c_int = 1;
+    let no_attributes = ptr::null::<libc::c_void>();
+    // SAFETY: with this flag the call takes no attributes and returns a number.
+    let abi = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            no_attributes,
+            0_usize,
+            LANDLOCK_CREATE_RULESET_VERSION,
+        )
+    };
+    u32::try_from(abi).unwrap_or(0)
+}
+
+/// Whether the kernel would take a seccomp filter: it is asked for the action
+/// that ours needs most.
+pub(super) fn seccomp_available() -> bool {
+    const SECCOMP_GET_ACTION_AVAIL: libc::c_int = 2;
+    let kill_process: u32 = 0x8000_0000;
+    // SAFETY: the call reads 4 bytes at the address of a live local.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &raw const kill_process)
+    };
+    answer == 0
 }
 
 #[cfg(test)]
