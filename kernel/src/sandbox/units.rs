@@ -183,7 +183,8 @@ pub struct ParseSecondsError {
 /// `12.5 MB` in its parts. Decimal on purpose: through a float, `0.1` of
 /// anything large is off by bytes.
 struct Number<'a> {
-    whole: u64,
+    /// Wide: any `Seconds` is a number of milliseconds, but not one of 64 bits.
+    whole: u128,
     fraction: &'a str,
     unit: &'a str,
 }
@@ -214,7 +215,7 @@ impl<'a> Number<'a> {
                 u128::from(digits.parse::<u64>().ok()?) * unit / 10_u128.pow(length)
             }
         };
-        u128::from(self.whole).checked_mul(unit)?.checked_add(fraction)
+        self.whole.checked_mul(unit)?.checked_add(fraction)
     }
 }
 
@@ -359,6 +360,14 @@ mod tests {
         ] {
             assert_eq!(Seconds(Duration::from_nanos(nanos)).to_string(), text);
         }
+    }
+
+    #[test]
+    fn the_longest_time_is_read_back_from_its_milliseconds() {
+        let longest = Seconds(Duration::new(u64::MAX, 500_000_000));
+
+        assert_eq!(longest.to_string(), "18446744073709551615500ms");
+        assert_eq!(longest.to_string().parse(), Ok(longest));
     }
 
     #[test]
