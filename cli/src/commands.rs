@@ -1,13 +1,16 @@
 //! One module a command, and the way from a command line to an exit code.
 
+pub mod check;
 pub mod completions;
+pub mod explain;
+pub mod run;
 pub mod wasm;
 
 use std::ffi::OsString;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use kernel::sandbox::{Error, Result};
+use kernel::sandbox::Result;
 
 use crate::args::{Cli, Command};
 use crate::exit;
@@ -19,18 +22,22 @@ pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
         Ok(cli) => cli,
         Err(usage) => return usage_code(&usage),
     };
-    match cli.command {
-        Command::Run(_) => not_yet("`neuroflow run`"),
-        Command::Explain(_) => not_yet("`neuroflow explain`"),
-        Command::Check(_) => not_yet("`neuroflow check`"),
-        Command::Wasm(args) => code(wasm::wasm(&args)),
-        Command::Completions(args) => code(completions::completions(args.shell)),
-    }
+    let done = match cli.command {
+        Command::Run(args) => Ok(run::run(&args)),
+        Command::Explain(args) => succeeded(explain::explain(&args)),
+        Command::Check(args) => succeeded(check::check(&args)),
+        Command::Wasm(args) => succeeded(wasm::wasm(&args)),
+        Command::Completions(args) => succeeded(completions::completions(args.shell)),
+    };
+    done.unwrap_or_else(|error| {
+        Printer::new(false).error(&error);
+        exit::of_error(&error)
+    })
 }
 
-/// Prints help, the version or the mistake. A mistake is 125, not clap's 2,
-/// which could be a guest's own.
-fn usage_code(usage: &clap::Error) -> u8 {
+/// Prints help, the version or the mistake; returns the exit code. A mistake is
+/// 125, not clap's 2, which could be a guest's own.
+pub fn usage_code(usage: &clap::Error) -> u8 {
     // To a stream that is gone there is nothing more to say.
     let _ = usage.print();
     match usage.kind() {
@@ -39,22 +46,6 @@ fn usage_code(usage: &clap::Error) -> u8 {
     }
 }
 
-fn code(result: Result<()>) -> u8 {
-    match result {
-        Ok(()) => 0,
-        Err(error) => failed(&error),
-    }
-}
-
-fn failed(error: &Error) -> u8 {
-    Printer::new(false).error(error);
-    exit::of_error(error)
-}
-
-fn not_yet(feature: &str) -> u8 {
-    failed(&Error::Unsupported {
-        feature: feature.to_owned(),
-        reason: "this version does not have it yet".to_owned(),
-        fix: String::new(),
-    })
+fn succeeded(result: Result<()>) -> Result<u8> {
+    result.map(|()| 0)
 }

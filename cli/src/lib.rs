@@ -6,9 +6,15 @@
 //! [`exit`] code to `main`.
 
 pub mod args;
+pub mod backend;
 pub mod commands;
 pub mod exit;
 pub mod guest_input;
+pub mod interrupt;
 pub mod printer;
+pub mod relay;
 pub mod report_file;
+pub mod settings;
 pub mod sibling;
+pub mod telling;
+pub mod wasm_run;

@@ -45,13 +45,11 @@ impl Printer {
     pub fn ending(&self, outcome: &Outcome) {
         let Some(sentence) = outcome.error() else { return };
         self.say(RED, "error", &sentence);
-        match outcome.violations.first() {
-            Some(violation) if !violation.fix.is_empty() => self.hint(&violation.fix),
-            _ => {
-                if let Some(flag) = flag_that_raises(&outcome.exit) {
-                    self.hint(&format!("`{flag}` sets the limit"));
-                }
-            }
+        let fix = outcome.violations.iter().map(|violation| &violation.fix);
+        match (flag_that_raises(&outcome.exit), fix.into_iter().find(|fix| !fix.is_empty())) {
+            (Some(flag), _) => self.hint(&format!("`{flag}` sets this limit")),
+            (None, Some(fix)) => self.hint(&format!("in the config: `{fix}`")),
+            (None, None) => {}
         }
     }
 

@@ -24,7 +24,6 @@ pub mod seccomp;
 #[cfg(all(target_os = "linux", not(neuroflow_portable)))]
 mod tree;
 pub mod units;
-pub mod wasm;
 
 pub use command::{Command, Stdin};
 pub use config::{SandboxConfig, SandboxSecurityLevel, WasmSandboxConfig};
@@ -38,4 +37,3 @@ pub use policy::Policy;
 pub use process::ProcessIsolator;
 pub use report::Report;
 pub use running::{Killer, Running, Stream};
-pub use wasm::WasmSandbox;
