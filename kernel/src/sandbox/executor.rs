@@ -10,6 +10,7 @@ use super::outcome::Outcome;
 use super::plan::{Backend, Plan};
 use super::process::ProcessIsolator;
 use super::running::{Killer, Running};
+use super::wasm::WasmSandbox;
 
 /// A sandbox of one of the three kinds: a closed set, dispatched by `match`.
 ///
@@ -30,8 +31,8 @@ pub enum SandboxExecutor {
     Process(Arc<ProcessIsolator>),
     /// Linux namespaces, the recommended one.
     Namespace(Arc<NamespaceIsolator>),
-    /// Not landed yet: every call says so.
-    Wasm(WasmSandboxConfig),
+    /// WebAssembly modules, for code one does not trust.
+    Wasm(WasmSandbox),
 }
 
 impl SandboxExecutor {
@@ -56,7 +57,7 @@ impl SandboxExecutor {
     /// The WASM sandbox.
     #[must_use]
     pub fn new_wasm(config: WasmSandboxConfig) -> Self {
-        Self::Wasm(config)
+        Self::Wasm(WasmSandbox::new(config))
     }
 
     /// Which kind it is.
@@ -139,15 +140,12 @@ impl SandboxExecutor {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] on the sandboxes that run programs.
-    pub fn execute_wasm(&self, _module: &[u8], _input: &[u8]) -> Result<Outcome> {
+    /// [`Error::Unsupported`] on the sandboxes that run programs; otherwise as
+    /// for [`WasmSandbox::execute`].
+    pub fn execute_wasm(&self, module: &[u8], input: &[u8]) -> Result<Outcome> {
         match self {
             Self::Process(_) | Self::Namespace(_) => Err(only_programs()),
-            Self::Wasm(_) => Err(Error::unsupported(
-                "wasm",
-                "the WASM back end has not landed",
-                "use the process back end",
-            )),
+            Self::Wasm(sandbox) => sandbox.execute(module, input),
         }
     }
 }

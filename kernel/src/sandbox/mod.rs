@@ -24,6 +24,7 @@ pub mod seccomp;
 #[cfg(all(target_os = "linux", not(neuroflow_portable)))]
 mod tree;
 pub mod units;
+pub mod wasm;
 
 pub use command::{Command, Stdin};
 pub use config::{SandboxConfig, SandboxSecurityLevel, WasmSandboxConfig};
@@ -37,3 +38,4 @@ pub use policy::Policy;
 pub use process::ProcessIsolator;
 pub use report::Report;
 pub use running::{Killer, Running, Stream};
+pub use wasm::WasmSandbox;

@@ -3,9 +3,9 @@
 //! # Theory of operation
 //!
 //! A *profile* says for each system call, perhaps by its arguments, whether it
-//! is carried out. There is a default one ([`Filter::for_policy`]), and users
-//! write their own in the JSON that Docker and OCI runtimes read. Three steps
-//! lead to the program that the kernel runs at each call of the guest:
+//! is carried out. There is a default one for each back end, and users write
+//! their own in the JSON that Docker and OCI runtimes read. Three steps lead to
+//! the program that the kernel runs at each call of the guest:
 //!
 //! 1. names become numbers, and the rules for each call a decision tree;
 //! 2. a user's profile is combined with the default one: of two verdicts the
@@ -23,61 +23,92 @@
 //! All of this is pure: it needs no Linux, and a filter for ARM is compiled on
 //! x86 as well. Installing the program is the launcher's business.
 
+#[path = "seccomp/base.rs"]
+mod base;
 #[path = "seccomp/compile.rs"]
 mod compile;
 #[path = "seccomp/default.rs"]
-#[cfg_attr(not(test), expect(dead_code, reason = "read by profiles, which come next"))]
 mod default;
+#[path = "seccomp/document.rs"]
+mod document;
+#[path = "seccomp/export.rs"]
+mod export;
+#[path = "seccomp/lint.rs"]
+mod lint;
 #[path = "seccomp/names.rs"]
-#[cfg_attr(not(test), expect(dead_code, reason = "read by profiles, which come next"))]
 mod names;
+#[path = "seccomp/profile.rs"]
+mod profile;
 #[path = "seccomp/rule.rs"]
 mod rule;
-#[path = "seccomp/tree.rs"]
-mod tree;
-
+#[path = "seccomp/source.rs"]
+mod source;
+#[path = "seccomp/target.rs"]
+mod target;
 #[cfg(test)]
 #[path = "seccomp/tests.rs"]
 mod tests;
+#[path = "seccomp/tree.rs"]
+mod tree;
+#[path = "seccomp/widening.rs"]
+mod widening;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
+pub use base::{Base, Sockets};
 pub use compile::Instruction;
+pub use export::default_json;
+pub use lint::{Lint, PYTHON_STARTUP, STARTUP};
 pub use names::Arch;
+pub use profile::Profile;
 pub use rule::Action;
+pub use target::{Kernel, Target};
+pub use widening::Widening;
 
 use super::error::{Error, Result};
 use super::policy::Syscalls;
-use rule::{Rule, Rules};
-use tree::{Id, TooComplex, Tree};
+use rule::ENOSYS;
+use tree::{TooComplex, Tree};
 
 /// A program for `seccomp(SECCOMP_SET_MODE_FILTER, …)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     instructions: Vec<Instruction>,
-    widened: Vec<String>,
+    widened: Vec<Widening>,
 }
 
 impl Filter {
-    /// The filter of a guest in the namespace sandbox.
+    /// The filter of a guest in the namespace sandbox, with a network namespace
+    /// of its own.
     ///
     /// Without instructions, so nothing to install, when the policy switches
     /// filtering off.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for a profile that cannot be read, or that needs a
-    /// longer program than the kernel takes; [`Error::Unsupported`] on an
+    /// [`Error::Config`] for a profile with mistakes, under which no program can
+    /// start, or that needs a longer program than the kernel takes;
+    /// [`Error::Unsupported`] for what a profile asks and we do not do, and on an
     /// architecture without a table of system calls.
     pub fn for_policy(syscalls: &Syscalls) -> Result<Self> {
+        Self::on(Base::Namespace(Sockets::Internet), syscalls)
+    }
+
+    /// The filter of a guest that runs on `base`: the base itself, or the user's
+    /// profile and the base together.
+    ///
+    /// # Errors
+    ///
+    /// As [`for_policy`](Self::for_policy).
+    pub fn on(base: Base, syscalls: &Syscalls) -> Result<Self> {
         match syscalls {
             Syscalls::Unfiltered => Ok(Self { instructions: Vec::new(), widened: Vec::new() }),
-            Syscalls::Default => Self::namespace_default(Arch::native()?),
-            Syscalls::Profile(_) => Err(Error::unsupported(
-                "seccomp_profile",
-                "a profile of one's own is not read yet",
-                "remove `seccomp_profile`",
-            )),
+            Syscalls::Default => Self::of_base(base, Arch::native()?),
+            Syscalls::Profile(text) => {
+                let profile = Profile::read(text)?;
+                Lint::of(&profile)?.refuse_what_cannot_start()?;
+                Self::combined(base, &profile)
+            }
         }
     }
 
@@ -88,7 +119,7 @@ impl Filter {
     ///
     /// [`Error::Unsupported`] on an architecture without a table.
     pub fn process_standard() -> Result<Self> {
-        Self::compile(Arch::native()?, Base::Process { sockets: true })
+        Self::of_base(Base::Process(Sockets::Internet), Arch::native()?)
     }
 
     /// The filter of the process sandbox at level STRICT with the network off:
@@ -98,16 +129,52 @@ impl Filter {
     ///
     /// [`Error::Unsupported`] on an architecture without a table.
     pub fn process_strict() -> Result<Self> {
-        Self::compile(Arch::native()?, Base::Process { sockets: false })
+        Self::of_base(Base::Process(Sockets::Unix), Arch::native()?)
     }
 
-    /// The default profile of the namespace sandbox, for any architecture.
+    /// The default filter of a back end, for any architecture.
     ///
     /// # Errors
     ///
-    /// Only by a defect of ours: the profile outgrew what a filter can hold.
-    pub fn namespace_default(arch: Arch) -> Result<Self> {
-        Self::compile(arch, Base::Namespace)
+    /// [`Error::Config`], by a defect of ours only: it outgrew what the kernel
+    /// takes.
+    pub fn of_base(base: Base, arch: Arch) -> Result<Self> {
+        let mut tree = Tree::default();
+        let compiled = base.decisions(arch, &mut tree).and_then(|decisions| {
+            compile::compile(&mut tree, arch, &decisions, Action::Errno(ENOSYS))
+        });
+        Ok(Self { instructions: compiled.map_err(too_complex)?, widened: Vec::new() })
+    }
+
+    /// `profile` and `base` together: of two verdicts the stricter.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] when that needs a longer program than the kernel takes.
+    pub fn combined(base: Base, profile: &Profile) -> Result<Self> {
+        Self::combine(base, profile).map_err(too_complex)
+    }
+
+    fn combine(base: Base, profile: &Profile) -> Result<Self, TooComplex> {
+        let arch = profile.arch;
+        let mut tree = Tree::default();
+        let mut decisions = Vec::with_capacity(arch.calls().len());
+        let mut widened = Vec::new();
+        let mut seen = HashMap::new();
+        let ours = base.decisions(arch, &mut tree)?;
+        for ((name, _), (number, ours)) in arch.calls().iter().zip(ours) {
+            let theirs = profile.rules(name).decide(&mut tree)?;
+            if profile.names(name) {
+                widened.extend(widening::of(&tree, name, theirs, ours));
+            }
+            decisions.push((number, tree.both(theirs, ours, &mut seen)?));
+        }
+        if profile.otherwise.lets_through() {
+            widened.insert(0, Widening::Everything);
+        }
+        let unknown = profile.otherwise.and(Action::Errno(ENOSYS));
+        let instructions = compile::compile(&mut tree, arch, &decisions, unknown)?;
+        Ok(Self { instructions, widened })
     }
 
     /// The program. Empty when there is nothing to install.
@@ -130,67 +197,29 @@ impl Filter {
     }
 
     /// What the user's profile allows and the default one does not, and what is
-    /// therefore still refused: the names of calls.
+    /// therefore still refused.
     #[must_use]
-    pub fn widened(&self) -> &[String] {
+    pub fn widened(&self) -> &[Widening] {
         &self.widened
     }
 
-    fn compile(arch: Arch, base: Base) -> Result<Self> {
-        let too_complex = |TooComplex| Error::config("the default profile outgrew a filter");
-        let mut tree = Tree::default();
-        let decisions = base.decisions(arch, &mut tree).map_err(too_complex)?;
-        let decisions: Vec<(u32, Id)> = decisions.into_iter().collect();
-        let instructions = compile::compile(&mut tree, arch, &decisions).map_err(too_complex)?;
-        Ok(Self { instructions, widened: Vec::new() })
+    /// What the receipt says about this filter, in one line.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut line = format!("seccomp filter of {} instructions", self.instructions.len());
+        if !self.widened.is_empty() {
+            let names: Vec<String> = self.widened.iter().map(ToString::to_string).collect();
+            line.push_str("; still refused though the profile allows it: ");
+            line.push_str(&names.join(", "));
+        }
+        line
     }
 }
 
-/// A profile of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Base {
-    /// The allow-list.
-    Namespace,
-    /// The deny-list, with internet sockets or without.
-    Process { sockets: bool },
-}
-
-impl Base {
-    /// Call number → decision, for every call of the architecture.
-    fn decisions(self, arch: Arch, tree: &mut Tree) -> Result<BTreeMap<u32, Id>, TooComplex> {
-        let mut rules: BTreeMap<&str, Vec<Rule>> = BTreeMap::new();
-        for entry in default::ENTRIES {
-            for name in entry.names {
-                if self.keeps(name, entry) {
-                    let conditions = entry.when.to_vec();
-                    rules.entry(name).or_default().push(Rule { conditions, action: entry.action });
-                }
-            }
-        }
-        let mut decisions = BTreeMap::new();
-        for (name, number) in arch.calls() {
-            let rules = rules.remove(name).unwrap_or_default();
-            let otherwise = self.otherwise(rules.is_empty());
-            decisions.insert(*number, Rules { rules, otherwise }.decide(tree)?);
-        }
-        Ok(decisions)
-    }
-
-    fn keeps(self, name: &str, entry: &default::Entry) -> bool {
-        match self {
-            Self::Namespace => true,
-            Self::Process { sockets } => {
-                let plain = entry.action == Action::Allow && entry.when.is_empty();
-                let socket = name != "socket" || sockets || entry.when == default::UNIX_SOCKETS;
-                plain || (entry.dangerous && socket)
-            }
-        }
-    }
-
-    fn otherwise(self, unnamed: bool) -> Action {
-        match self {
-            Self::Process { .. } if unnamed => Action::Allow,
-            _ => default::OTHERWISE,
-        }
-    }
+fn too_complex(TooComplex: TooComplex) -> Error {
+    Error::config(format!(
+        "the seccomp profile needs more than the {} instructions a filter can have; merge entries \
+         that differ in their arguments only",
+        compile::MOST_INSTRUCTIONS
+    ))
 }

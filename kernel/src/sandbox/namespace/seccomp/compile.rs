@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::names::Arch;
-use super::rule::{Action, ENOSYS};
+use super::rule::Action;
 use super::tree::{Id, Node, Test, TooComplex, Tree, Word};
 
 /// One instruction of a filter, laid out as the kernel's `struct sock_filter`.
@@ -40,8 +40,7 @@ pub(super) const MOST_INSTRUCTIONS: usize = 4096;
 /// Compiles the decision for each call number into one program.
 ///
 /// Numbers without a decision are those of calls we do not know, newer ones
-/// above all: they get `ENOSYS`, so that a C library falls back. That holds for
-/// x32 too, whose numbers begin at 2^30. A call through any other interface
+/// above all, and x32, whose numbers begin at 2^30: they get `unknown`. A call through any other interface
 /// ends the process: its numbers mean something else.
 ///
 /// # Errors
@@ -51,8 +50,9 @@ pub(super) fn compile(
     tree: &mut Tree,
     arch: Arch,
     decisions: &[(u32, Id)],
+    unknown: Action,
 ) -> Result<Vec<Instruction>, TooComplex> {
-    let unknown = tree.leaf(Action::Errno(ENOSYS))?;
+    let unknown = tree.leaf(unknown)?;
     let ranges = ranges(decisions, unknown);
     let search = search(tree, &ranges)?;
     let foreign = tree.leaf(Action::KillProcess)?;
@@ -86,7 +86,7 @@ fn ranges(decisions: &[(u32, Id)], unknown: Id) -> Vec<(u32, Id)> {
 /// A balanced search: seven comparisons find any of a hundred ranges.
 fn search(tree: &mut Tree, ranges: &[(u32, Id)]) -> Result<Id, TooComplex> {
     match ranges {
-        [] => tree.leaf(Action::Errno(ENOSYS)),
+        [] => tree.leaf(Action::KillProcess),
         [(_, only)] => Ok(*only),
         _ => {
             let (below, above) = ranges.split_at(ranges.len() / 2);

@@ -1,6 +1,5 @@
 //! What a profile says about one system call: actions, and conditions on its
 //! arguments.
-#![expect(dead_code, reason = "profiles of a user's own, which come next, use the rest")]
 
 use super::tree::{Id, Test, TooComplex, Tree, Word};
 
@@ -206,6 +205,9 @@ pub(super) struct Rules {
 }
 
 impl Rules {
+    /// Docker's longest list, for `socket`, has 40.
+    const MOST_RULES: usize = 256;
+
     /// The verdict for these arguments, by going through the rules one by one:
     /// what [`Rules::decide`] is compared with.
     #[cfg(test)]
@@ -228,11 +230,17 @@ impl Rules {
     /// [`TooComplex`] when the tree outgrows what a filter can hold.
     pub(super) fn decide(&self, tree: &mut Tree) -> Result<Id, TooComplex> {
         let mut rules = self.rules.clone();
+        if rules.len() > Self::MOST_RULES {
+            return Err(TooComplex);
+        }
         // Stable: of two errnos the first one in the file is taken.
         rules.sort_by_key(|rule| std::cmp::Reverse(rule.action.rank()));
         decide(tree, rules, self.otherwise, &mut std::collections::HashMap::new())
     }
 }
+
+/// A split costs an instruction at least, and a filter has 4096.
+const MOST_SPLITS: usize = 4096;
 
 /// Splits on the first condition: the rules left when it holds, and when not.
 /// This factors out what rules have in common (twenty rules for `socket` test
@@ -252,8 +260,7 @@ fn decide(
     let no = decide(tree, assume(&rules, condition, false), otherwise, seen)?;
     let id = condition.branch(tree, yes, no)?;
     seen.insert(rules, id);
-    // The sharing above is by rules, the bound is by nodes: count both.
-    if seen.len() > Tree::MOST_NODES { Err(TooComplex) } else { Ok(id) }
+    if seen.len() > MOST_SPLITS { Err(TooComplex) } else { Ok(id) }
 }
 
 fn assume(rules: &[Rule], known: Condition, holds: bool) -> Vec<Rule> {

@@ -1,7 +1,19 @@
 //! The programs, run by an interpreter of our own: verdicts on every machine.
 
+#[path = "tests/golden.rs"]
+mod golden;
 #[path = "tests/interpreter.rs"]
-pub(super) mod interpreter;
+mod interpreter;
+#[cfg(target_os = "linux")]
+#[path = "tests/libseccomp.rs"]
+mod libseccomp;
+#[cfg(target_os = "linux")]
+#[path = "tests/oracle.rs"]
+mod oracle;
+#[path = "tests/profiles.rs"]
+mod profiles;
+#[path = "tests/property.rs"]
+mod property;
 
 use super::rule::{ENOSYS, EPERM};
 use super::*;
@@ -19,13 +31,13 @@ fn verdict(filter: &Filter, arch: Arch, name: &str, arguments: &[u64]) -> Action
 }
 
 fn namespace(arch: Arch) -> Filter {
-    Filter::namespace_default(arch).unwrap()
+    Filter::of_base(Base::Namespace(Sockets::Internet), arch).unwrap()
 }
 
 #[test]
 fn every_call_of_the_tables_is_named_in_the_default_profile() {
     let named: std::collections::BTreeSet<&str> =
-        default::ENTRIES.iter().flat_map(|entry| entry.names.iter().copied()).collect();
+        super::default::ENTRIES.iter().flat_map(|entry| entry.names.iter().copied()).collect();
 
     for arch in Arch::ALL {
         for (name, _) in arch.calls() {
@@ -255,8 +267,8 @@ fn init_is_out_of_reach_of_limits_and_priorities() {
 #[test]
 fn the_process_filter_lets_through_all_but_the_dangerous() {
     for arch in Arch::ALL {
-        let standard = Filter::compile(arch, Base::Process { sockets: true }).unwrap();
-        let strict = Filter::compile(arch, Base::Process { sockets: false }).unwrap();
+        let standard = Filter::of_base(Base::Process(Sockets::Internet), arch).unwrap();
+        let strict = Filter::of_base(Base::Process(Sockets::Unix), arch).unwrap();
         for filter in [&standard, &strict] {
             let says = |name, arguments: &[u64]| verdict(filter, arch, name, arguments);
             for name in ["ptrace", "bpf", "io_uring_setup", "mount", "unshare", "keyctl", "reboot"]

@@ -1,5 +1,4 @@
 //! Decisions as a graph of tests on 32-bit words, shared where they are equal.
-#![expect(dead_code, reason = "profiles of a user's own, which come next, use the rest")]
 
 use std::collections::HashMap;
 
@@ -37,6 +36,7 @@ impl Word {
     }
 
     /// Its value in this call.
+    #[cfg(test)]
     pub(super) fn of(self, call: &Call) -> u32 {
         match self.half_of() {
             None if self == Self::NUMBER => call.number,
@@ -51,6 +51,7 @@ impl Word {
 }
 
 /// A system call as a filter sees it.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Call {
     pub(super) number: u32,
@@ -199,6 +200,7 @@ impl Tree {
     }
 
     /// The verdict for one call.
+    #[cfg(test)]
     pub(super) fn verdict(&self, mut id: Id, call: &Call) -> Action {
         loop {
             match self.node(id) {

@@ -11,12 +11,23 @@ use super::super::tree::Call;
 ///
 /// Panics on a program that the kernel would not take: one that is too long,
 /// jumps past its end or reads beside `seccomp_data`.
-pub(in super::super) fn run(program: &[Instruction], call: &Call) -> Action {
+pub(super) fn run(program: &[Instruction], call: &Call) -> Action {
+    interpret(program, call).0
+}
+
+/// How many instructions lead to it.
+pub(super) fn steps(program: &[Instruction], call: &Call) -> usize {
+    interpret(program, call).1
+}
+
+fn interpret(program: &[Instruction], call: &Call) -> (Action, usize) {
     assert!(!program.is_empty() && program.len() <= MOST_INSTRUCTIONS);
     let data = seccomp_data(call);
     let mut accumulator = 0;
     let mut at = 0;
+    let mut steps = 0;
     loop {
+        steps += 1;
         let Instruction { code, jt, jf, k } = program[at];
         at += 1;
         let mut skip = |holds: bool| at += usize::from(if holds { jt } else { jf });
@@ -28,7 +39,7 @@ pub(in super::super) fn run(program: &[Instruction], call: &Call) -> Action {
             JUMP_GREATER => skip(accumulator > k),
             JUMP_AT_LEAST => skip(accumulator >= k),
             JUMP_ANY_OF => skip(accumulator & k != 0),
-            RETURN => return action(k),
+            RETURN => return (action(k), steps),
             other => panic!("operation {other:#x}"),
         }
     }

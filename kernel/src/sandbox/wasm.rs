@@ -1,0 +1,201 @@
+//! The WASM back end: runs a module that can reach nothing it was not handed.
+//!
+//! # Theory of operation
+//!
+//! A module is bytes from a stranger, so each stage bounds the next:
+//!
+//! 1. [`intake`] reads the headers of the module, cheaply: is it a core module
+//!    at all, is it small enough to be compiled, what does it import;
+//! 2. [`imports`] refuses whatever is not on `allowed_imports`, used or not;
+//! 3. [`compile`] turns it into machine code, on a thread of its own, since a
+//!    compilation cannot be interrupted from inside;
+//! 4. [`run`] makes a store with limits and fuel, instantiates and calls the
+//!    entry point on the caller's thread.
+//!
+//! The guest runs on a stack of its own and hands control back every
+//! [`engine::FUEL_SLICE`] units of fuel and at every host call; [`drive`] looks
+//! at the clock then. No other thread watches and no signal is sent, so
+//! nothing here needs Linux.
+//!
+//! # What a module runs as
+//!
+//! The entry point is the export `_start`, else `main`; a module with neither
+//! but with a start function is instantiated and that is its run. The entry
+//! takes nothing, or the two `i32` of C's `main` (both are passed as 0), and
+//! returns nothing or an `i32`, which is the exit code.
+
+use std::time::Duration;
+
+use super::config::WasmSandboxConfig;
+use super::error::{Error, Result};
+use super::outcome::Outcome;
+
+#[cfg(feature = "wasm")]
+mod compile;
+#[cfg(feature = "wasm")]
+mod drive;
+#[cfg(feature = "wasm")]
+mod engine;
+#[cfg(feature = "wasm")]
+mod imports;
+#[cfg(feature = "wasm")]
+mod intake;
+#[cfg(feature = "wasm")]
+mod limits;
+#[cfg(feature = "wasm")]
+mod output;
+#[cfg(feature = "wasm")]
+mod receipt;
+#[cfg(feature = "wasm")]
+mod run;
+#[cfg(feature = "wasm")]
+mod wasi;
+
+#[cfg(feature = "wasm")]
+use run as imp;
+
+#[cfg(not(feature = "wasm"))]
+#[path = "wasm/unsupported.rs"]
+mod imp;
+
+/// A sandbox for WebAssembly modules.
+///
+/// A module gets linear memory, fuel and time, and the imports that its config
+/// lists. With an empty list it can compute and nothing else: no files, no
+/// network, no environment, no clock.
+///
+/// ```
+/// # #[cfg(feature = "wasm")] {
+/// use kernel::sandbox::{Exit, WasmSandbox, WasmSandboxConfig};
+///
+/// let sandbox = WasmSandbox::new(WasmSandboxConfig::default());
+/// // (module (func (export "main") (result i32) i32.const 7))
+/// let module = b"\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7f\x03\x02\x01\0\
+///     \x07\x08\x01\x04main\0\0\x0a\x06\x01\x04\0\x41\x07\x0b";
+/// let outcome = sandbox.execute(module, b"")?;
+/// assert_eq!(outcome.exit, Exit::Exited(7));
+/// # }
+/// # Ok::<(), kernel::sandbox::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct WasmSandbox {
+    config: WasmSandboxConfig,
+}
+
+impl WasmSandbox {
+    /// A sandbox that runs every module under `config`. Nothing is checked
+    /// before the first run.
+    #[must_use]
+    pub fn new(config: WasmSandboxConfig) -> Self {
+        Self { config }
+    }
+
+    /// The config it was made with.
+    #[must_use]
+    pub fn config(&self) -> &WasmSandboxConfig {
+        &self.config
+    }
+
+    /// Runs `module` to its end and tells how it ended.
+    ///
+    /// `input` is what the module reads on its standard input, where WASI is
+    /// granted. A module that traps, loops, exhausts its fuel or asks for an
+    /// import that is not allowed is an `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a config that contradicts itself and for bytes
+    /// that are no module this sandbox runs: text, a component, native or
+    /// precompiled code, a module cut short, invalid or past the size caps.
+    /// [`Error::Unsupported`] in a build without the `wasm` feature.
+    pub fn execute(&self, module: &[u8], input: &[u8]) -> Result<Outcome> {
+        imp::execute(&Settings::new(&self.config)?, module, input)
+    }
+}
+
+/// A config found consistent.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "wasm"), expect(dead_code, reason = "read by the engine alone"))]
+struct Settings {
+    max_memory: u64,
+    timeout: Duration,
+    max_fuel: Option<u64>,
+    allowed_imports: Vec<String>,
+    max_output: u64,
+}
+
+impl Settings {
+    /// The longest time-out: what fits the clocks of every platform.
+    const MAX_TIMEOUT_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
+
+    /// Checks `config` as a whole and lists every problem.
+    fn new(config: &WasmSandboxConfig) -> Result<Self> {
+        let mut problems = Vec::new();
+        let seconds = config.timeout_seconds;
+        if !(seconds > 0.0 && seconds <= Self::MAX_TIMEOUT_SECONDS) {
+            problems.push(format!(
+                "timeout_seconds is {seconds}; it must be more than 0 and at most a year"
+            ));
+        }
+        if config.max_fuel == Some(0) {
+            problems.push("max_fuel is 0, so no instruction could run".to_owned());
+        }
+        for entry in &config.allowed_imports {
+            if let Some(problem) = import_entry_problem(entry) {
+                problems.push(problem);
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Error::Config { problems });
+        }
+
+        Ok(Self {
+            max_memory: config.max_memory_bytes,
+            timeout: Duration::from_secs_f64(seconds),
+            max_fuel: config.max_fuel,
+            allowed_imports: config.allowed_imports.clone(),
+            max_output: config.max_output,
+        })
+    }
+}
+
+/// What is wrong with an entry of `allowed_imports`, if anything.
+fn import_entry_problem(entry: &str) -> Option<String> {
+    let form = "write `module.name`, or `module.*` for all of a module";
+    match entry.split_once('.') {
+        None => Some(format!("`{entry}` in allowed_imports names no module and import; {form}")),
+        Some(("*", _)) => {
+            Some(format!("`{entry}` in allowed_imports would allow any module; {form}"))
+        }
+        Some(("", _) | (_, "")) => {
+            Some(format!("`{entry}` in allowed_imports is cut short; {form}"))
+        }
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_of_a_config_is_listed_at_once() {
+        let config = WasmSandboxConfig {
+            timeout_seconds: f64::NAN,
+            max_fuel: Some(0),
+            allowed_imports: vec!["env".into(), "*.*".into(), "env.log".into()],
+            ..WasmSandboxConfig::default()
+        };
+
+        let Err(Error::Config { problems }) = Settings::new(&config) else {
+            panic!("the config was accepted");
+        };
+
+        assert_eq!(problems.len(), 4, "{problems:?}");
+    }
+
+    #[test]
+    fn the_default_config_is_consistent() {
+        assert!(Settings::new(&WasmSandboxConfig::default()).is_ok());
+    }
+}

@@ -1,0 +1,54 @@
+//! The receipt of a WASM run: what held, and by what.
+
+use super::Settings;
+use super::engine::{FUEL_SLICE, WASM_STACK};
+use crate::sandbox::outcome::{Enforcement, Protection};
+
+/// What is enforced under `settings` for a module with these imports.
+pub(super) fn receipt(settings: &Settings, has_imports: bool) -> Enforcement {
+    let mut receipt = Enforcement::default();
+    let isolation = if has_imports {
+        "the imports on allowed_imports are its only way out, and WASI is given no directory, \
+         socket, argument or variable"
+    } else {
+        "no import is satisfied, so there is no way out of its linear memory"
+    };
+    for protection in [
+        Protection::Filesystem,
+        Protection::Network,
+        Protection::Environment,
+        Protection::Descriptors,
+        Protection::Processes,
+        Protection::Syscalls,
+    ] {
+        receipt.enforced(protection, isolation);
+    }
+
+    receipt.enforced(
+        Protection::Imports,
+        "compared by module, name, kind and type before anything runs",
+    );
+    receipt.enforced(
+        Protection::Memory,
+        format!(
+            "a limiter that counts all memories together; calls are limited to {WASM_STACK} bytes \
+             of stack"
+        ),
+    );
+    receipt.enforced(
+        Protection::Timeout,
+        format!("the clock is looked at every {FUEL_SLICE} instructions and at every host call"),
+    );
+    receipt.enforced(Protection::Output, "captured by the host, cut at the cap");
+    match settings.max_fuel {
+        Some(_) => receipt.enforced(Protection::Fuel, "instructions compiled into the guest"),
+        None => {
+            receipt.off(Protection::Fuel, "max_fuel is none: the wall clock alone ends the run")
+        }
+    }
+    receipt.off(Protection::CpuTime, "fuel and the wall clock bound a WASM guest");
+    receipt.enforced(Protection::MaxProcesses, "a module has one thread and can start nothing");
+    receipt.enforced(Protection::FileSize, "a module has no files");
+    receipt.enforced(Protection::Cleanup, "the guest is memory of this process, freed at its end");
+    receipt
+}
