@@ -21,6 +21,7 @@ pub mod running;
 // Not below `namespace`: the process back end filters too, and it is pure.
 #[path = "namespace/seccomp.rs"]
 pub mod seccomp;
+mod text_file;
 #[cfg(all(target_os = "linux", not(neuroflow_portable)))]
 mod tree;
 pub mod units;

@@ -2,7 +2,6 @@
 //! environment again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +9,8 @@ use super::config::{Isolation, SandboxConfig, SandboxSecurityLevel, SeccompProfi
 use super::error::{Error, Result};
 use super::names::nearest;
 use super::outcome::Protection;
-use super::units::quoted;
+use super::text_file;
+use super::units::{ByteSize, quoted};
 
 pub mod hosts;
 mod limits;
@@ -230,7 +230,8 @@ fn syscalls(config: &SandboxConfig, problems: &mut Vec<String>) -> Syscalls {
             Syscalls::Unfiltered
         }
         (Some(SeccompProfile::Json(text)), true) => Syscalls::Profile(text.clone()),
-        (Some(SeccompProfile::Path(path)), true) => match fs::read_to_string(path) {
+        (Some(SeccompProfile::Path(path)), true) => match text_file::read(path, ByteSize::MEBIBYTE)
+        {
             Ok(text) => Syscalls::Profile(text),
             Err(error) => {
                 let path = quoted(&path.to_string_lossy());

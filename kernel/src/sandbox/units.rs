@@ -28,6 +28,8 @@ impl ByteSize {
     /// The largest size: a signed 64-bit file offset.
     pub const MAX: Self = Self(i64::MAX.unsigned_abs());
 
+    pub(crate) const MEBIBYTE: Self = Self(1 << 20);
+
     /// A size of `bytes` bytes; `None` above [`ByteSize::MAX`].
     #[must_use]
     pub fn new(bytes: u64) -> Option<Self> {

@@ -1,7 +1,5 @@
 //! The config file: `config/neuroflow.yaml`.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::keys::{self, Key};
@@ -9,7 +7,8 @@ use super::value::{Fault, Node, Value};
 use super::{Named, SandboxConfig, SeccompProfile, WasmSandboxConfig, yaml};
 use crate::sandbox::error::{Error, Result};
 use crate::sandbox::names::nearest;
-use crate::sandbox::units::quoted;
+use crate::sandbox::text_file;
+use crate::sandbox::units::{ByteSize, quoted};
 
 /// The two sections of a file; what a file leaves out is the default.
 ///
@@ -62,21 +61,11 @@ impl ConfigFile {
     /// Those of [`ConfigFile::from_yaml`], and [`Error::Config`] if the file
     /// cannot be read.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
-        const LONGEST: u64 = 1 << 20;
         let path = path.as_ref();
         let origin = path.to_string_lossy();
-        let refuse = |reason: &dyn std::fmt::Display| {
-            Error::config(format!("config file {} cannot be read: {reason}", quoted(&origin)))
-        };
-
-        let mut text = String::new();
-        File::open(path)
-            // One byte more tells a file that is too long from one that just fits.
-            .and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text))
-            .map_err(|error| refuse(&error))?;
-        if text.len() as u64 > LONGEST {
-            return Err(refuse(&"it is longer than 1MiB"));
-        }
+        let text = text_file::read(path, ByteSize::MEBIBYTE).map_err(|error| {
+            Error::config(format!("config file {} cannot be read: {error}", quoted(&origin)))
+        })?;
         let mut file = Self::from_yaml(&text, &origin)?;
         if let (Some(SeccompProfile::Path(profile)), Some(dir)) =
             (&mut file.sandbox.seccomp_profile, path.parent())

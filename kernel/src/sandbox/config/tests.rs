@@ -263,7 +263,7 @@ fn a_file_that_cannot_be_read_is_an_error_with_its_name() {
         (dir.path().join("missing.yaml"), "No such file"),
         (dir.path().to_owned(), "s a directory"),
         (long, "longer than 1MiB"),
-        (bytes, "valid UTF-8"),
+        (bytes, "not UTF-8 text"),
     ] {
         let problem = problems(ConfigFile::from_file(&path)).remove(0);
         assert!(problem.contains(path.to_str().unwrap()), "{problem}");

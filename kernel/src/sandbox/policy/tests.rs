@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 /// A temporary directory without a symlink in its path.
