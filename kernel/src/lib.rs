@@ -20,4 +20,6 @@
 //! that *we* could not do what was asked. The crate is synchronous and never
 //! prints.
 
+#[cfg(doctest)]
+mod pages;
 pub mod sandbox;
