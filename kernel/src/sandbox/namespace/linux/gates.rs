@@ -135,7 +135,7 @@ fn probe() -> Result<(), Gate> {
         reason: error.to_string(),
         fix: error.fix().unwrap_or_default().to_owned(),
     };
-    let config = SandboxConfig { work_dir: "/usr".into(), ..SandboxConfig::default() };
+    let config = SandboxConfig { work_dir: "/tmp".into(), ..SandboxConfig::default() };
     let isolator = crate::sandbox::NamespaceIsolator::new(config);
     isolator.execute("true", &[]).map(|_| ()).map_err(gate)
 }
