@@ -1,9 +1,11 @@
 //! The namespace back end on Linux: one launcher an isolator, one report socket
 //! a run.
 
+mod cgroup;
 mod encode;
 mod gates;
 mod guest;
+mod handover;
 mod init_filter;
 mod launch;
 mod program;
@@ -14,11 +16,14 @@ mod sys;
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use cgroup::Delegation;
 pub(crate) use gates::probe_host;
 pub(crate) use guest::Guest;
+use handover::Handover;
 use launch::Launcher;
 use program::Payload;
 
@@ -36,6 +41,8 @@ use crate::sandbox::seccomp::Filter;
 #[derive(Debug, Default)]
 pub(super) struct Isolator {
     launcher: Mutex<Option<Ready>>,
+    /// A try has shown that what is to be shown cannot be idmapped.
+    unmappable: AtomicBool,
 }
 
 /// A launcher, and the template it was made for.
@@ -57,7 +64,7 @@ struct Prepared {
 
 impl Isolator {
     pub(super) fn plan(&self, command: &Command, policy: &Policy) -> Result<Plan> {
-        let prepared = match prepare(command, policy.clone())? {
+        let prepared = match prepare(command, policy.clone(), self.unmappable())? {
             Ok(prepared) => prepared,
             Err(refused) => return Err(Error::config(refused)),
         };
@@ -84,28 +91,37 @@ impl Isolator {
         policy: Policy,
     ) -> Result<Result<Running, String>> {
         let at = Instant::now();
-        let prepared = match prepare(&command, policy)? {
-            Ok(prepared) => prepared,
+        let (prepared, ready) = match self.ready(&command, policy)? {
+            Ok(ready) => ready,
             Err(refused) => return Ok(Err(refused)),
         };
-        surroundings::make_work_dir(&prepared.policy)?;
-        let ready = self.launcher(&prepared.steps)?;
         let (ends, streams) =
             running::open_streams(command.take_stdin(), prepared.policy.max_output)
                 .map_err(|source| Error::setup("open the guest's streams", source))?;
         let (reports, theirs) = launch::seqpacket_pair()
             .map_err(|source| Error::setup("open the sandbox's report socket", source))?;
 
-        let message = message(&command, &prepared);
+        let cgroup = match Delegation::get() {
+            Ok(delegation) => Some(delegation.make(&prepared.policy)?),
+            Err(_) => None,
+        };
+        let born_in = cgroup.as_ref().map(cgroup::Cgroup::open).transpose()?;
+        let message = message(&command, &prepared, born_in.is_some());
         let program = command.get_program().to_string_lossy().into_owned();
-        let descriptors =
-            [ends.stdin.as_fd(), ends.stdout.as_fd(), ends.stderr.as_fd(), theirs.as_fd()];
+        let mut descriptors =
+            vec![ends.stdin.as_fd(), ends.stdout.as_fd(), ends.stderr.as_fd(), theirs.as_fd()];
+        descriptors.extend(born_in.as_ref().map(AsFd::as_fd));
+        // Before the guest can look at it.
+        let handover = lend(&prepared)?;
         let cloned =
             ready.launcher.run(&prepared.steps, &message, &descriptors).map_err(gates::explain)?;
 
         let (enforcement, _) =
             receipt::of(&prepared.policy, &prepared.around, prepared.filter.as_ref());
+        let cgroup_missing = cgroup.is_none();
         let guest = Guest {
+            cgroup,
+            _handover: handover,
             init: cloned.init,
             pid: cloned.pid,
             reports,
@@ -118,10 +134,36 @@ impl Isolator {
             streams,
             at,
             limits: Limits::of(&prepared.policy),
-            watch: Watch { memory: true, cpu: true },
+            watch: Watch { memory: cgroup_missing, cpu: true },
             enforcement,
         })?;
         Ok(Ok(running))
+    }
+
+    /// Prepares a run and its launcher; once more without owner maps, if it shows
+    /// that the filesystems here do not take them.
+    fn ready(
+        &self,
+        command: &Command,
+        policy: Policy,
+    ) -> Result<Result<(Prepared, Ready), String>> {
+        let prepared = match prepare(command, policy, self.unmappable())? {
+            Ok(prepared) => prepared,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        surroundings::make_work_dir(&prepared.policy)?;
+        match self.launcher(&prepared.steps) {
+            Ok(ready) => Ok(Ok((prepared, ready))),
+            Err(error) if launch::is_unmappable(&error) && !self.unmappable() => {
+                self.unmappable.store(true, Ordering::Relaxed);
+                self.ready(command, prepared.policy)
+            }
+            Err(error) => Err(gates::explain(error)),
+        }
+    }
+
+    fn unmappable(&self) -> bool {
+        self.unmappable.load(Ordering::Relaxed)
     }
 
     /// The launcher whose template is that of `steps`, spawned if need be.
@@ -133,7 +175,7 @@ impl Isolator {
         {
             return Ok(ready.clone());
         }
-        let spawned = Launcher::spawn(steps).map_err(gates::explain)?;
+        let spawned = Launcher::spawn(steps)?;
         let ready =
             Ready { launcher: Arc::new(spawned), template: Arc::new(steps.template.clone()) };
         *launcher = Some(ready.clone());
@@ -143,12 +185,16 @@ impl Isolator {
 
 /// Looks at the host and works out the steps. `Err` in the `Ok` is a command
 /// that the policy does not allow.
-fn prepare(command: &Command, policy: Policy) -> Result<Result<Prepared, String>> {
+fn prepare(
+    command: &Command,
+    policy: Policy,
+    unmappable: bool,
+) -> Result<Result<Prepared, String>> {
     let program = match startable(command, &policy)? {
         Startable::Program(program) => program,
         Startable::Refused(why) => return Ok(Err(why)),
     };
-    let around = surroundings::look(&policy)?;
+    let around = surroundings::look(&policy, unmappable)?;
     gates::check(&policy, &around)?;
     let filter = match &policy.syscalls {
         Syscalls::Unfiltered => None,
@@ -157,12 +203,31 @@ fn prepare(command: &Command, policy: Policy) -> Result<Result<Prepared, String>
     let launch = Launch {
         program: program.path.clone(),
         seccomp: filter.as_ref().map(|filter| filter.instructions().len()),
+        cgroup: Delegation::get().is_ok(),
     };
     let steps = Steps::new(&policy, &around, &launch);
     Ok(Ok(Prepared { policy, program, filter, steps, around }))
 }
 
-fn message(command: &Command, prepared: &Prepared) -> Vec<u8> {
+/// Lends the work dir to the guest where that is the only way to let it in.
+fn lend(prepared: &Prepared) -> Result<Option<Handover>> {
+    let around = &prepared.around;
+    let (Some(caller), Some(guest), true) =
+        (around.caller, around.guest, around.root && around.unmappable)
+    else {
+        return Ok(None);
+    };
+    let work_dir = &prepared.policy.work_dir;
+    let (owner, _) = surroundings::owner(&prepared.policy, work_dir, caller)?;
+    match owner.uid {
+        // Lent already, or it is the guest's own.
+        uid if uid == guest.uid && uid < surroundings::FIRST_GUEST_ID => Ok(None),
+        uid if uid == guest.uid => Handover::lend(work_dir, caller, guest).map(Some),
+        _ => Handover::lend(work_dir, owner, guest).map(Some),
+    }
+}
+
+fn message(command: &Command, prepared: &Prepared, cgroup: bool) -> Vec<u8> {
     let environment = &prepared.policy.environment;
     let argv0 = command.get_program();
     let args = command.get_args().iter().map(|arg| OsStr::as_bytes(arg));
@@ -176,7 +241,7 @@ fn message(command: &Command, prepared: &Prepared) -> Vec<u8> {
             .collect(),
         guest_filter: &guest_filter,
         init_filter: &init_filter,
-        cgroup: false,
+        cgroup,
     };
     program::run(&prepared.steps, &payload)
 }

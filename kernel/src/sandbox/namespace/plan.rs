@@ -87,6 +87,8 @@ pub enum Step {
     NewNamespaces {
         /// Whether the network is one of them.
         network: bool,
+        /// Whether init is born in a cgroup of the run's own.
+        cgroup: bool,
     },
     /// End init, and with it the sandbox, when the launcher ends.
     DieWithLauncher,
@@ -242,9 +244,10 @@ impl fmt::Display for Step {
             Self::BecomeUnprivileged(owner) => {
                 write!(f, "become host user {}, group {}", owner.uid, owner.gid)
             }
-            Self::NewNamespaces { network } => {
+            Self::NewNamespaces { network, cgroup } => {
                 f.write_str("clone init into new user, PID, mount, IPC, UTS, cgroup")?;
-                f.write_str(if *network { " and network namespaces" } else { " namespaces" })
+                f.write_str(if *network { " and network namespaces" } else { " namespaces" })?;
+                f.write_str(if *cgroup { ", born in the run's cgroup" } else { "" })
             }
             Self::DieWithLauncher => f.write_str("end with the launcher"),
             Self::MapIds { outside } => {
@@ -311,6 +314,8 @@ pub struct Surroundings {
     pub hidden_proc: Vec<&'static str>,
     /// The Landlock ABI; 0 for none.
     pub landlock_abi: u32,
+    /// Whether the shown paths lie on filesystems that cannot be idmapped.
+    pub unmappable: bool,
 }
 
 /// What kind of thing a path is.
@@ -375,6 +380,8 @@ pub struct Launch {
     pub program: PathBuf,
     /// Instructions of the seccomp filter, where there is one.
     pub seccomp: Option<usize>,
+    /// Whether a cgroup limits memory, so that address space need not.
+    pub cgroup: bool,
 }
 
 impl Steps {
@@ -390,7 +397,7 @@ impl Steps {
         };
         Self {
             template: template(policy, around, caller, guest),
-            init: init(policy, around, guest),
+            init: init(policy, around, guest, launch.cgroup),
             guest: guest_steps(policy, launch),
             after: vec![Step::ConfineInit],
         }
@@ -497,7 +504,7 @@ pub fn shown(policy: &Policy) -> impl Iterator<Item = (&Path, Access)> {
 /// guest is the caller.
 fn owner_maps(around: &Surroundings, guest: Owner) -> Vec<Owner> {
     let mut maps: Vec<Owner> = Vec::new();
-    if around.root {
+    if around.root && !around.unmappable {
         for (owner, _) in &around.shown {
             if !maps.contains(owner) && *owner != guest {
                 maps.push(*owner);
@@ -562,10 +569,10 @@ const ETC_FILES: &[(&str, &str)] = &[
     ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
 ];
 
-fn init(policy: &Policy, around: &Surroundings, guest: Owner) -> Vec<Step> {
+fn init(policy: &Policy, around: &Surroundings, guest: Owner, cgroup: bool) -> Vec<Step> {
     let network = policy.network == Network::None;
     let mut steps = vec![
-        Step::NewNamespaces { network },
+        Step::NewNamespaces { network, cgroup },
         Step::DieWithLauncher,
         Step::MapIds { outside: guest },
     ];
@@ -662,7 +669,7 @@ fn landlock_rules(policy: &Policy, around: &Surroundings) -> Vec<LandlockRule> {
 
 fn guest_steps(policy: &Policy, launch: &Launch) -> Vec<Step> {
     let mut steps = vec![Step::NewSession, Step::StandardStreams];
-    steps.extend(resource_limits(policy));
+    steps.extend(resource_limits(policy, launch.cgroup));
     steps.push(Step::EnterWorkDir(policy.work_dir.clone()));
     steps.push(Step::CloseDescriptors);
     if let Some(instructions) = launch.seccomp {
@@ -695,7 +702,7 @@ pub const ADDRESS_SPACE_HEADROOM: u64 = 64 << 20;
 /// Files a guest may have open at once.
 const OPEN_FILES: u64 = 1024;
 
-fn resource_limits(policy: &Policy) -> Vec<Step> {
+fn resource_limits(policy: &Policy, cgroup: bool) -> Vec<Step> {
     let mut limits = Vec::new();
     let mut set = |name, resource, soft, hard| {
         limits.push(Step::ResourceLimit { name, resource, soft, hard });
@@ -704,7 +711,9 @@ fn resource_limits(policy: &Policy) -> Vec<Step> {
         // SIGXCPU at the soft limit can be ignored, SIGKILL at the hard one not.
         set("RLIMIT_CPU", resource::CPU, limit.value, limit.value.saturating_add(1));
     }
-    if let Some(limit) = policy.memory {
+    if let Some(limit) = policy.memory
+        && !cgroup
+    {
         let bytes = limit.value.saturating_add(ADDRESS_SPACE_HEADROOM);
         set("RLIMIT_AS", resource::AS, bytes, bytes);
     }

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 
 use super::super::plan::Surroundings;
+use super::cgroup::Delegation;
 use super::{surroundings, sys};
 use crate::sandbox::config::SandboxConfig;
 use crate::sandbox::error::{Error, Result};
@@ -38,35 +39,23 @@ pub(super) fn check(policy: &Policy, around: &Surroundings) -> Result<()> {
             "use a kernel with CONFIG_SECCOMP_FILTER, or do without by name: `enable_seccomp: false`",
         ));
     }
-    let degraded = policy.allow_degraded.contains(&Protection::Memory);
-    if let Some(memory) = policy.memory
-        && memory.named
-        && !degraded
+    let weaker = policy.allow_degraded.contains(&Protection::Memory);
+    if policy.memory.is_some_and(|limit| limit.named)
+        && !weaker
+        && let Err(gate) = Delegation::get()
     {
-        let gate = no_cgroup();
-        return Err(Error::unsupported("memory_limit", gate.reason, gate.fix));
+        return Err(Error::unsupported(
+            "memory_limit",
+            format!("{}; {PER_PROCESS}", gate.reason),
+            gate.fix.clone(),
+        ));
     }
     Ok(())
 }
 
-/// Why memory cannot be limited as a whole.
-pub(super) fn no_cgroup() -> Gate {
-    let unified = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").ok();
-    let reason = match unified {
-        None => "this host has no cgroup v2 hierarchy with a memory controller".to_owned(),
-        Some(controllers) if !controllers.split_whitespace().any(|name| name == "memory") => {
-            "the memory controller of cgroup v2 is not available here".to_owned()
-        }
-        Some(_) => "limits by cgroup v2 are not implemented yet".to_owned(),
-    };
-    Gate {
-        reason: format!(
-            "{reason}, so a limit holds for each process and by watching, not for the guest as a whole"
-        ),
-        fix: "accept that by name: `allow_degraded: [memory]` (`--allow-degraded memory`)"
-            .to_owned(),
-    }
-}
+/// What a memory limit without a cgroup comes to.
+pub(super) const PER_PROCESS: &str =
+    "without it a limit holds for each process and by watching, not for the guest as a whole";
 
 /// Turns the failure of a step that a host can forbid into what is missing.
 pub(super) fn explain(error: Error) -> Error {
@@ -146,7 +135,7 @@ pub(crate) fn probe_host() -> Host {
         namespaces: probe(),
         landlock_abi: sys::landlock_abi(),
         seccomp: sys::seccomp_available(),
-        cgroup2: Err(no_cgroup()),
+        cgroup2: Delegation::get().map(|_| ()).map_err(Clone::clone),
         root: rustix::process::geteuid().is_root(),
     }
 }

@@ -9,11 +9,14 @@ use neuroflow_launcher::wire::{Event, Report};
 use rustix::process::Signal;
 
 use super::super::plan::{Step, Steps};
+use super::cgroup::Cgroup;
+use super::handover::Handover;
 use super::launch::{Launcher, receive};
 use super::program;
 use crate::sandbox::error::{Error, Result};
 use crate::sandbox::running::Sample;
 use crate::sandbox::running::verdict::{Ended, Status};
+use crate::sandbox::tree;
 
 /// A guest with its init.
 #[derive(Debug)]
@@ -22,6 +25,10 @@ pub(crate) struct Guest {
     pub(super) pid: u32,
     /// Init, and after it the launcher, report here.
     pub(super) reports: OwnedFd,
+    /// The run's cgroup, where the host has them.
+    pub(super) cgroup: Option<Cgroup>,
+    /// The work dir, where it had to be lent. Given back when nothing runs.
+    pub(super) _handover: Option<Handover>,
     pub(super) steps: Arc<Steps>,
     /// As the caller named it, for errors.
     pub(super) program: String,
@@ -37,13 +44,19 @@ impl Guest {
 
     /// Ends the sandbox: the kernel kills what runs in init's PID namespace.
     pub(crate) fn kill(&self) {
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
+        }
         // It may have ended by itself just now.
         let _ = rustix::process::pidfd_send_signal(&self.init, Signal::KILL);
     }
 
     /// What the sandbox takes now.
     pub(crate) fn sample(&mut self, suspect: Option<u64>) -> Sample {
-        crate::sandbox::tree::sample(self.pid, suspect)
+        match &self.cgroup {
+            Some(cgroup) => cgroup.sample(),
+            None => tree::sample(self.pid, suspect),
+        }
     }
 
     /// Waits until nothing of the sandbox runs, and tells how the guest ended.
@@ -63,11 +76,28 @@ impl Guest {
                 event if event == Event::Gone as u32 => {
                     return match failed {
                         Some(failure) => Err(self.failure(&failure)),
-                        None => Ok(verdict_of(ended.as_ref(), &report)),
+                        None => Ok(self.ended(ended.as_ref(), &report)),
                     };
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// How the guest ended and what it used, by the cgroup where there is one.
+    fn ended(&self, ended: Option<&Report>, gone: &Report) -> Ended {
+        let by_wait = ended_by_wait(ended, gone);
+        let Some(counted) = self.cgroup.as_ref().map(Cgroup::counted) else { return by_wait };
+        Ended {
+            cpu_user: counted.cpu_user,
+            cpu_system: counted.cpu_system,
+            max_rss_bytes: match counted.peak_bytes {
+                0 => by_wait.max_rss_bytes,
+                peak => peak,
+            },
+            oom: Some(counted.out_of_memory),
+            pids_refused: Some(counted.forks_refused),
+            ..by_wait
         }
     }
 
@@ -89,7 +119,7 @@ impl Guest {
 
 /// How the guest ended, with what the whole sandbox used: init has waited for
 /// all there was. Without a word of init, init was killed, and the guest with it.
-fn verdict_of(ended: Option<&Report>, gone: &Report) -> Ended {
+fn ended_by_wait(ended: Option<&Report>, gone: &Report) -> Ended {
     let status = ended.map_or(libc::SIGKILL, |report| report.status);
     let status = if libc::WIFEXITED(status) {
         Status::Exited(libc::WEXITSTATUS(status))

@@ -132,6 +132,13 @@ impl Drop for Launcher {
     }
 }
 
+/// Whether the template failed because a filesystem cannot be idmapped: with any
+/// other fault of the attributes the step would fail everywhere.
+pub(super) fn is_unmappable(error: &Error) -> bool {
+    matches!(error, Error::Setup { step, source }
+        if step.contains("through owner map") && source.raw_os_error() == Some(libc::EINVAL))
+}
+
 /// Two ends that keep messages apart and carry descriptors.
 pub(super) fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC;

@@ -88,7 +88,7 @@ pub(super) fn run(steps: &Steps, payload: &Payload<'_>) -> Vec<u8> {
     for (index, step) in steps.init.iter().enumerate() {
         encoder.step(index);
         match step {
-            Step::NewNamespaces { network } => flags = namespaces(*network),
+            Step::NewNamespaces { network, .. } => flags = namespaces(*network),
             Step::ForkGuest => fork_step = index,
             step => encode_init(&mut encoder, step, &mut held),
         }

@@ -1,6 +1,7 @@
 //! The receipt of the namespace back end: which protection holds by what.
 
 use super::super::plan::{ADDRESS_SPACE_HEADROOM, Surroundings};
+use super::cgroup::Delegation;
 use super::gates;
 use crate::sandbox::outcome::{Enforcement, Protection as P};
 use crate::sandbox::policy::{Network, Policy};
@@ -54,9 +55,13 @@ pub(super) fn of(
 
 fn limits(policy: &Policy, held: &mut Enforcement, warnings: &mut Vec<String>) {
     let no_limit = "no limit is set";
-    match policy.memory {
-        Some(limit) => {
-            let why = gates::no_cgroup().reason;
+    let cgroup = Delegation::get();
+    match (policy.memory, cgroup) {
+        (Some(_), Ok(_)) => {
+            held.enforced(P::Memory, "cgroup memory.max, without swap, ended as a whole");
+        }
+        (Some(limit), Err(gate)) => {
+            let why = format!("{}; {}", gate.reason, gates::PER_PROCESS);
             let fence = limit.value.saturating_add(ADDRESS_SPACE_HEADROOM);
             held.degraded(
                 P::Memory,
@@ -65,11 +70,11 @@ fn limits(policy: &Policy, held: &mut Enforcement, warnings: &mut Vec<String>) {
             );
             warnings.push(format!("memory_limit is degraded: {why}"));
         }
-        None => held.off(P::Memory, no_limit),
+        (None, _) => held.off(P::Memory, no_limit),
     }
     match policy.cpu_time {
         Some(_) => {
-            held.enforced(P::CpuTime, "RLIMIT_CPU (per process); a watchdog over all processes")
+            held.enforced(P::CpuTime, "RLIMIT_CPU (per process); a watchdog over all processes");
         }
         None => held.off(P::CpuTime, no_limit),
     }
@@ -77,9 +82,14 @@ fn limits(policy: &Policy, held: &mut Enforcement, warnings: &mut Vec<String>) {
         Some(_) => held.enforced(P::Timeout, "a deadline that kills the PID namespace"),
         None => held.off(P::Timeout, no_limit),
     }
-    match policy.max_processes {
-        Some(_) => held.enforced(P::MaxProcesses, "RLIMIT_NPROC in the user namespace"),
-        None => held.off(P::MaxProcesses, no_limit),
+    match (policy.max_processes, cgroup) {
+        (Some(_), Ok(_)) => {
+            held.enforced(P::MaxProcesses, "cgroup pids.max; RLIMIT_NPROC in the user namespace");
+        }
+        (Some(_), Err(_)) => {
+            held.enforced(P::MaxProcesses, "RLIMIT_NPROC in the user namespace");
+        }
+        (None, _) => held.off(P::MaxProcesses, no_limit),
     }
     match policy.file_size {
         Some(_) => held.enforced(P::FileSize, "RLIMIT_FSIZE"),

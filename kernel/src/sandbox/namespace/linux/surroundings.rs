@@ -29,19 +29,29 @@ const ETC: &[&str] = &[
 
 /// The first host id given to guests of root. Beyond what systemd hands out to
 /// containers (0x0008_0000 to 0x6fff_ffff) and below 2^31.
-const FIRST_GUEST_ID: u32 = 0x7000_0000;
+pub(super) const FIRST_GUEST_ID: u32 = 0x7000_0000;
 
 /// Looks at everything the plan depends on.
-pub(super) fn look(policy: &Policy) -> Result<Surroundings> {
+///
+/// `unmappable` is what a try has shown: the guest of root then is who owns the
+/// work dir, as long as that is not root.
+pub(super) fn look(policy: &Policy, unmappable: bool) -> Result<Surroundings> {
     let caller = Owner {
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
     };
     let id = FIRST_GUEST_ID + (std::process::id() & 0xffff);
+    let mut guest = Owner { uid: id, gid: id };
+    if unmappable {
+        let (owner, _) = owner(policy, &policy.work_dir, caller)?;
+        if owner.uid != 0 {
+            guest = owner;
+        }
+    }
     Ok(Surroundings {
         caller: Some(caller),
         root: caller.uid == 0,
-        guest: Some(Owner { uid: id, gid: id }),
+        guest: Some(guest),
         system: SYSTEM.iter().filter_map(entry).collect(),
         etc: ETC.iter().filter_map(entry).collect(),
         resolv_conf: match policy.network {
@@ -51,6 +61,7 @@ pub(super) fn look(policy: &Policy) -> Result<Surroundings> {
         shown: shown(policy).map(|(path, _)| owner(policy, path, caller)).collect::<Result<_>>()?,
         hidden_proc: HIDDEN_PROC.iter().copied().filter(|path| Path::new(path).exists()).collect(),
         landlock_abi: sys::landlock_abi(),
+        unmappable,
     })
 }
 
@@ -69,7 +80,7 @@ fn entry(path: &&str) -> Option<(std::path::PathBuf, Entry)> {
 
 /// Who owns a shown path, and whether it is a directory. A work dir that is
 /// still to be made will be the caller's.
-fn owner(policy: &Policy, path: &Path, caller: Owner) -> Result<(Owner, bool)> {
+pub(super) fn owner(policy: &Policy, path: &Path, caller: Owner) -> Result<(Owner, bool)> {
     match fs::symlink_metadata(path) {
         Ok(found) => Ok((Owner { uid: found.uid(), gid: found.gid() }, found.is_dir())),
         Err(error) if error.kind() == io::ErrorKind::NotFound && path == policy.work_dir => {
