@@ -48,7 +48,12 @@ pub struct RunArgs {
     #[command(flatten)]
     pub telling: TellingArgs,
     /// The program and its arguments; what stands here is never an option of ours
-    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        value_name = "PROGRAM",
+        help_heading = "Arguments"
+    )]
     pub command: Vec<OsString>,
 }
 
@@ -60,7 +65,12 @@ pub struct ExplainArgs {
     #[command(flatten)]
     pub sandbox: SandboxArgs,
     /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        value_name = "PROGRAM",
+        help_heading = "Arguments"
+    )]
     pub command: Vec<OsString>,
 }
 
@@ -114,8 +124,15 @@ pub struct TellingArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Sandbox")]
 pub struct SandboxArgs {
-    /// Which sandbox runs the program
-    #[arg(long, value_enum, default_value_t, value_name = "NAME")]
+    /// `auto` (namespace, or a refusal), `namespace`, `process` or `wasm` [default: auto]
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "NAME",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
     pub backend: BackendChoice,
     /// With `--backend auto`: take the process sandbox where the host has no namespaces
     #[arg(long)]
@@ -135,25 +152,25 @@ pub struct SandboxArgs {
     /// Set a variable in the program's otherwise clean environment (repeatable)
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     pub env: Vec<(String, String)>,
-    /// Whether there is a network [default: none]
-    #[arg(long, value_enum, value_name = "WHICH")]
+    /// `none`, or `all` of the host's network without a filter [default: none]
+    #[arg(long, value_enum, value_name = "WHICH", hide_possible_values = true)]
     pub network: Option<NetworkChoice>,
     /// Let the program reach this host (repeatable)
     #[arg(long = "allow-host", value_name = "HOST")]
     pub allow_hosts: Vec<String>,
-    /// How strong the process sandbox is [default: standard]
-    #[arg(long, value_name = "LEVEL", value_parser = levels())]
+    /// How strong the process sandbox is: `minimal`, `standard`, `strict`, `paranoid`
+    #[arg(long, value_name = "LEVEL", value_parser = levels(), hide_possible_values = true)]
     pub level: Option<SandboxSecurityLevel>,
-    /// How much isolation the namespace sandbox insists on [default: strict]
-    #[arg(long, value_name = "HOW", value_parser = isolations())]
+    /// What the namespace sandbox insists on: `strict`, or `contained` [default: strict]
+    #[arg(long, value_name = "HOW", value_parser = isolations(), hide_possible_values = true)]
     pub isolation: Option<Isolation>,
-    /// Filter system calls: `default`, `off`, or an OCI/Docker profile
+    /// Filter system calls: `default`, `off`, or an OCI/Docker profile [default: default]
     #[arg(long, value_name = "FILE")]
     pub seccomp: Option<String>,
     /// Keep Landlock as a second wall: `on` or `off` [default: on]
-    #[arg(long, value_enum, value_name = "SWITCH")]
+    #[arg(long, value_enum, value_name = "SWITCH", hide_possible_values = true)]
     pub landlock: Option<Switch>,
-    /// Let this protection be weaker where the host cannot do better (repeatable)
+    /// Let this protection, e.g. `memory`, be weaker on this host (repeatable)
     #[arg(long = "allow-degraded", value_name = "PROTECTION")]
     pub allow_degraded: Vec<String>,
     /// Limits of the run.

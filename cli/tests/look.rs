@@ -1,0 +1,80 @@
+//! `check`, `explain` and `completions`: they look, and change nothing.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails, and each starts the program"
+)]
+
+mod common;
+
+use common::{Bench, backends, told};
+use kernel::sandbox::host::Host;
+
+#[test]
+fn check_tells_what_the_host_found_in_words_and_as_json() {
+    let bench = Bench::new();
+
+    let words = told(&mut bench.neuroflow(["check"]));
+    let json = told(&mut bench.neuroflow(["check", "--json"]));
+
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let findings = Host::get().findings();
+    assert_eq!(json.as_array().unwrap().len(), findings.len());
+    for (told, found) in json.as_array().unwrap().iter().zip(findings) {
+        assert_eq!(told["feature"], found.feature);
+        assert_eq!(told["available"], found.available);
+        assert_eq!(told["fix"].is_null(), found.fix.is_empty(), "{told}");
+        let line = words.stdout.lines().find(|line| line.starts_with(found.feature)).unwrap();
+        let available = line.split_whitespace().nth(1);
+        assert_eq!(available, Some(if found.available { "yes" } else { "no" }), "{line}");
+    }
+}
+
+#[test]
+fn explain_names_the_program_and_its_steps_and_leaves_nothing() {
+    for backend in backends() {
+        let bench = Bench::new();
+        let work_dir = bench.path("work");
+
+        let told =
+            told(
+                bench
+                    .neuroflow(["explain", "--backend", backend, "--work-dir"])
+                    .arg(work_dir)
+                    .args(["--", "sh", "-c", "touch /tmp/explained"]),
+            );
+
+        assert_eq!(told.code, Some(0), "{backend}: {}", told.stderr);
+        let first = told.stdout.lines().next().unwrap();
+        assert!(first.contains(&format!("in the {backend} sandbox")), "{first}");
+        assert!(told.stdout.contains("\nprotections:\n"), "{}", told.stdout);
+        assert_eq!(bench.names(), Vec::<String>::new(), "{backend}");
+    }
+}
+
+#[test]
+fn explain_refuses_what_run_refuses() {
+    for backend in backends() {
+        let bench = Bench::new();
+        let args = ["--backend", backend, "--allow-path", "/no/such/path", "true"];
+
+        let run = told(bench.neuroflow(["run"]).args(args));
+        let explain = told(bench.neuroflow(["explain"]).args(args));
+
+        assert_eq!((run.code, explain.code), (Some(125), Some(125)), "{backend}");
+        assert_eq!(run.stderr, explain.stderr, "{backend}");
+        assert!(run.stderr.contains("`/no/such/path`"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn completions_name_the_commands_and_the_options() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let told = told(&mut Bench::new().neuroflow(["completions", shell]));
+
+        assert_eq!(told.code, Some(0), "{shell}");
+        for word in ["explain", "allow-degraded"] {
+            assert!(told.stdout.contains(word), "{shell}: no {word}");
+        }
+    }
+}
