@@ -38,6 +38,9 @@ fn shipped() -> Option<String> {
 #[test]
 fn the_shipped_file_has_every_key_with_its_default() {
     let Some(text) = shipped() else { return };
+    // In a comment, so that a copy of the file names no limit that a host without
+    // a memory controller would have to refuse.
+    let text = text.replace("\n  # memory_limit: ", "\n  memory_limit: ");
 
     let file = ConfigFile::from_yaml(&text, "neuroflow.yaml").unwrap();
 
