@@ -30,6 +30,9 @@ pub enum Command {
     Check(CheckArgs),
     /// Run a WebAssembly module (`neuroflow wasm --help` tells its options)
     Wasm(WasmArgs),
+    /// Look at a system-call profile before anything runs under it
+    #[command(subcommand)]
+    Seccomp(SeccompCommand),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -89,6 +92,20 @@ pub struct WasmArgs {
     /// The module and the options of `neuroflow-wasm`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     pub args: Vec<OsString>,
+}
+
+/// `neuroflow seccomp`.
+#[derive(Debug, Subcommand)]
+pub enum SeccompCommand {
+    /// Tell what is missing in an OCI/Docker profile, and what it asks for in vain
+    ///
+    /// The exit code is 1 for a profile under which no program can start.
+    Lint {
+        /// The profile; `-` reads it from standard input
+        file: PathBuf,
+    },
+    /// Print the default profile, in the same format
+    Default,
 }
 
 /// `neuroflow completions`.

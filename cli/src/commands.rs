@@ -4,6 +4,7 @@ pub mod check;
 pub mod completions;
 pub mod explain;
 pub mod run;
+pub mod seccomp;
 pub mod wasm;
 
 use std::ffi::OsString;
@@ -27,6 +28,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
         Command::Explain(args) => succeeded(explain::explain(&args)),
         Command::Check(args) => succeeded(check::check(&args)),
         Command::Wasm(args) => succeeded(wasm::wasm(&args)),
+        Command::Seccomp(command) => seccomp::seccomp(&command),
         Command::Completions(args) => succeeded(completions::completions(args.shell)),
     };
     done.unwrap_or_else(|error| {

@@ -126,12 +126,10 @@ impl Telling {
             .iter()
             .filter(|(_, held)| held.state == State::Degraded)
             .filter(|(protection, _)| !allow_degraded.iter().any(|name| name == protection.name()))
-            .map(|(protection, held)| {
-                format!("`{}` is held by {} ({})", protection.name(), held.by, held.why)
-            })
+            .map(|(protection, held)| format!("`{}` ({})", protection.name(), held.why))
             .collect();
         if !degraded.is_empty() {
-            self.printer.warning(&format!("degraded on this host: {}", degraded.join("; ")));
+            self.printer.warning(&format!("degraded on this host: {}", degraded.join(", ")));
         }
         if outcome.output_truncated && !matches!(outcome.exit, Exit::Output(_)) {
             self.printer.warning("the output was cut at its limit; `--max-output` sets it");

@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{Bench, backends, told};
+use common::{Bench, backends, told, told_with_input};
 use kernel::sandbox::host::Host;
 
 #[test]
@@ -77,4 +77,35 @@ fn completions_name_the_commands_and_the_options() {
             assert!(told.stdout.contains(word), "{shell}: no {word}");
         }
     }
+}
+
+#[test]
+fn lint_names_the_calls_without_which_nothing_starts() {
+    let bench = Bench::new();
+    let file = bench.file(
+        "profile.json",
+        r#"{ "defaultAction": "SCMP_ACT_ERRNO", // a comment is fine
+             "syscalls": [{ "names": ["read", "write"], "action": "SCMP_ACT_ALLOW" }] }"#,
+    );
+
+    let told = told(&mut bench.neuroflow(["seccomp", "lint", file.to_str().unwrap()]));
+
+    assert_eq!(told.code, Some(1), "{}", told.stderr);
+    assert!(told.stdout.starts_with("error: no program can start under it"), "{}", told.stdout);
+    assert!(told.stdout.contains("`execve`"), "{}", told.stdout);
+}
+
+#[test]
+fn lint_has_nothing_against_the_default_profile_and_says_where_a_mistake_is() {
+    let bench = Bench::new();
+    let default = told(&mut bench.neuroflow(["seccomp", "default"])).stdout;
+    let broken = default.replacen("SCMP_ACT_ALLOW", "SCMP_ACT_ALOW", 1);
+
+    let clean = told_with_input(&mut bench.neuroflow(["seccomp", "lint", "-"]), default.as_bytes());
+    let mistaken =
+        told_with_input(&mut bench.neuroflow(["seccomp", "lint", "-"]), broken.as_bytes());
+
+    assert_eq!(clean.code, Some(0), "{}{}", clean.stdout, clean.stderr);
+    assert_eq!(mistaken.code, Some(125), "{}", mistaken.stdout);
+    assert!(mistaken.stderr.contains("SCMP_ACT_ALOW"), "{}", mistaken.stderr);
 }
