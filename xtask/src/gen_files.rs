@@ -21,7 +21,8 @@ struct Generated {
 const FILES: &[Generated] = &[
     Generated { path: "ARCHITECTURE.md", make: map::renew },
     Generated { path: "docs/adr/README.md", make: decisions::renew },
-    Generated { path: "docs/reference/configuration.md", make: config_keys::renew },
+    Generated { path: "docs/reference/config.schema.json", make: config_keys::schema },
+    Generated { path: "docs/reference/configuration.md", make: config_keys::tables },
     Generated {
         path: "kernel/src/sandbox/namespace/seccomp/tables/x86_64.rs",
         make: |workspace, _| system_calls::table(workspace, "x86_64"),

@@ -18,8 +18,12 @@ pub enum Kind {
     Count,
     /// `true` or `false`.
     Switch,
-    /// One word, or one of a few.
+    /// One word.
     Word,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// The path of a seccomp profile, or the profile itself.
+    Profile,
     /// A list of words.
     List,
     /// A mapping of words to words.
@@ -34,7 +38,8 @@ impl fmt::Display for Kind {
             Self::Time => "time",
             Self::Count => "number",
             Self::Switch => "`true` or `false`",
-            Self::Word => "word",
+            Self::Word | Self::Choice(_) => "word",
+            Self::Profile => "path or mapping",
             Self::List => "list",
             Self::Pairs => "mapping",
         })
@@ -218,7 +223,7 @@ pub const SANDBOX: &[Key<SandboxConfig>] = &[
     },
     Key {
         name: "security_level",
-        kind: Kind::Word,
+        kind: Kind::Choice(&["minimal", "standard", "strict", "paranoid"]),
         optional: false,
         flag: Some("--level"),
         default: "standard",
@@ -232,7 +237,7 @@ pub const SANDBOX: &[Key<SandboxConfig>] = &[
     },
     Key {
         name: "isolation",
-        kind: Kind::Word,
+        kind: Kind::Choice(&["strict", "contained"]),
         optional: false,
         flag: Some("--isolation"),
         default: "strict",
@@ -271,7 +276,7 @@ pub const SANDBOX: &[Key<SandboxConfig>] = &[
     },
     Key {
         name: "seccomp_profile",
-        kind: Kind::Word,
+        kind: Kind::Profile,
         optional: true,
         flag: Some("--seccomp"),
         default: "none",

@@ -71,6 +71,19 @@ fn the_default_that_a_key_tells_is_the_default() {
 }
 
 #[test]
+fn the_choices_that_a_key_tells_are_the_ones_that_are_read() {
+    for key in SANDBOX {
+        let Kind::Choice(choices) = key.kind else { continue };
+        for choice in choices {
+            assert!(sandbox(&format!("{}: {choice}", key.name)).named.contains(key.name));
+        }
+        let refused = problem(&format!("sandbox: {{{}: zzz}}", key.name));
+        let names: Vec<_> = choices.iter().map(|choice| format!("`{choice}`")).collect();
+        assert!(refused.ends_with(&format!("`zzz` is none of {}", names.join(", "))), "{refused}");
+    }
+}
+
+#[test]
 fn no_two_keys_of_a_section_have_one_name() {
     let names: BTreeSet<_> = SANDBOX.iter().map(|key| key.name).collect();
     assert_eq!(names.len(), SANDBOX.len());
