@@ -5,7 +5,15 @@ mod support;
 
 #[path = "process/endings.rs"]
 mod endings;
+#[path = "process/levels.rs"]
+mod levels;
+#[path = "process/life.rs"]
+mod life;
+#[path = "process/limits.rs"]
+mod limits;
 #[path = "process/manager.rs"]
 mod manager;
+#[path = "process/secrets.rs"]
+mod secrets;
 #[path = "process/streams.rs"]
 mod streams;

@@ -37,6 +37,9 @@ mod unsupported;
 use unsupported as imp;
 
 pub(crate) use imp::{Guest, probe_host};
+// The process back end starts its guests by the same launcher.
+#[cfg(all(target_os = "linux", not(neuroflow_portable)))]
+pub(crate) use linux::{Isolator, Prepared, launch_of, look};
 
 use super::command::Command;
 use super::config::SandboxConfig;
@@ -92,7 +95,7 @@ impl NamespaceIsolator {
     /// cannot enforce, [`Setup`](super::Error::Setup) when a step fails. A
     /// failure inside init comes from [`Running::wait`].
     pub fn start(&self, command: Command) -> Result<Running> {
-        match self.imp.start(command, Policy::new(&self.config)?)? {
+        match self.imp.start(command, &Policy::new(&self.config)?)? {
             Ok(running) => Ok(running),
             Err(refused) => Err(Error::config(refused)),
         }
@@ -115,7 +118,7 @@ impl NamespaceIsolator {
     ///
     /// As for [`run`](Self::run).
     pub fn run_with(&self, command: Command, killer: &Killer) -> Result<Outcome> {
-        match self.imp.start(command, Policy::new(&self.config)?)? {
+        match self.imp.start(command, &Policy::new(&self.config)?)? {
             Ok(running) => running.killed_by(killer).wait(),
             Err(refused) => Ok(Outcome::refused(Exit::Refused(refused))),
         }

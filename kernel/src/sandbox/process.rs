@@ -4,27 +4,35 @@
 //! limits of memory, CPU, time, file size, processes and output. How much more
 //! it does is the [level](super::SandboxSecurityLevel): see [`ProcessIsolator`].
 
-pub(crate) mod limits;
-
-// Until it has a twin of its own, Linux is served as any other Unix.
 #[cfg(unix)]
-#[path = "process/unix.rs"]
-mod imp;
-#[cfg(not(unix))]
-#[path = "process/windows.rs"]
-mod imp;
+pub(crate) mod limits;
+// Linux falls back on it where the host has no namespaces to give.
+#[cfg(unix)]
+mod unix;
 
-use std::fs;
+#[cfg(all(target_os = "linux", not(neuroflow_portable)))]
+mod linux;
+#[cfg(all(target_os = "linux", not(neuroflow_portable)))]
+use linux as imp;
+#[cfg(all(unix, not(all(target_os = "linux", not(neuroflow_portable)))))]
+use unix as imp;
+#[cfg(not(unix))]
+mod windows;
+#[cfg(not(unix))]
+use windows as imp;
+
+use std::sync::Arc;
 
 pub(crate) use imp::Guest;
 
 use super::command::Command;
-use super::config::SandboxConfig;
+use super::config::{SandboxConfig, SandboxSecurityLevel};
 use super::error::{Error, Result};
+use super::namespace::NamespaceIsolator;
 use super::outcome::{Enforcement, Exit, Outcome, Protection};
-use super::plan::{Backend, Plan};
+use super::plan::Plan;
 use super::policy::{Network, Policy};
-use super::resolve::{ResolvedProgram, Startable, startable};
+use super::resolve::{Startable, startable};
 use super::running::{Killer, Running};
 
 /// The process sandbox.
@@ -40,25 +48,17 @@ use super::running::{Killer, Running};
 #[derive(Clone, Debug)]
 pub struct ProcessIsolator {
     config: SandboxConfig,
-}
-
-/// What a twin needs to start a guest.
-pub(crate) struct Launch<'run> {
-    /// What is allowed.
-    policy: &'run Policy,
-    /// What to run.
-    command: Command,
-    /// The file it names.
-    program: &'run ResolvedProgram,
-    /// The receipt, as planned.
-    enforcement: Enforcement,
+    imp: Arc<imp::Isolator>,
+    /// What PARANOID asks for.
+    namespace: Arc<NamespaceIsolator>,
 }
 
 impl ProcessIsolator {
     /// A sandbox of this config, which is checked with each run.
     #[must_use]
     pub fn new(config: SandboxConfig) -> Self {
-        Self { config }
+        let namespace = Arc::new(NamespaceIsolator::new(config.clone()));
+        Self { config, imp: Arc::default(), namespace }
     }
 
     /// The config.
@@ -75,23 +75,15 @@ impl ProcessIsolator {
     /// this host cannot enforce, [`Error::NotFound`] and
     /// [`Error::NotExecutable`] for the program.
     pub fn plan(&self, command: &Command) -> Result<Plan> {
-        let policy = Policy::new(&self.config)?;
-        check(&policy)?;
-        let (argv0, refused) = match startable(command, &policy)? {
-            Startable::Program(program) => (program.path.to_string_lossy().into_owned(), None),
-            Startable::Refused(why) => {
-                (command.get_program().to_string_lossy().into_owned(), Some(why))
-            }
+        if self.is_paranoid() {
+            return self.namespace.plan(command);
+        }
+        let policy = self.policy()?;
+        let program = match startable(command, &policy)? {
+            Startable::Program(program) => program,
+            Startable::Refused(why) => return Err(Error::config(why)),
         };
-        let args = command.get_args().iter().map(|arg| arg.to_string_lossy().into_owned());
-        let (steps, enforcement) = imp::plan(&policy)?;
-        Ok(Plan {
-            backend: Backend::Process,
-            argv: std::iter::once(argv0).chain(args).collect(),
-            steps,
-            enforcement: receipt(&policy, enforcement),
-            warnings: refused.into_iter().collect(),
-        })
+        self.imp.plan(&policy, &program, command)
     }
 
     /// Starts `command` and returns while it runs.
@@ -99,13 +91,12 @@ impl ProcessIsolator {
     /// # Errors
     ///
     /// As for [`plan`](Self::plan); [`Error::Config`] for a command that is not
-    /// on the list; and [`Error::Setup`] for a step that failed just now.
+    /// on the list; and [`Error::Setup`] for a step that failed just now. What
+    /// fails next to the guest's first instruction comes from [`Running::wait`].
     pub fn start(&self, command: Command) -> Result<Running> {
-        let policy = Policy::new(&self.config)?;
-        check(&policy)?;
-        match startable(&command, &policy)? {
-            Startable::Program(program) => start(&policy, command, &program),
-            Startable::Refused(why) => Err(Error::config(why)),
+        match self.try_start(command)? {
+            Ok(running) => Ok(running),
+            Err(refused) => Err(Error::config(refused)),
         }
     }
 
@@ -126,13 +117,12 @@ impl ProcessIsolator {
     ///
     /// As for [`run`](Self::run).
     pub fn run_with(&self, command: Command, killer: &Killer) -> Result<Outcome> {
-        let policy = Policy::new(&self.config)?;
-        check(&policy)?;
-        match startable(&command, &policy)? {
-            Startable::Program(program) => {
-                start(&policy, command, &program)?.killed_by(killer).wait()
-            }
-            Startable::Refused(why) => Ok(Outcome::refused(Exit::Refused(why))),
+        if self.is_paranoid() {
+            return self.namespace.run_with(command, killer);
+        }
+        match self.try_start(command)? {
+            Ok(running) => running.killed_by(killer).wait(),
+            Err(refused) => Ok(Outcome::refused(Exit::Refused(refused))),
         }
     }
 
@@ -146,42 +136,53 @@ impl ProcessIsolator {
         command.args(args);
         self.run(command)
     }
-}
 
-fn start(policy: &Policy, command: Command, program: &ResolvedProgram) -> Result<Running> {
-    let (_, enforcement) = imp::plan(policy)?;
-    fs::create_dir_all(&policy.work_dir)
-        .map_err(|source| Error::setup(format!("make {}", policy.work_dir.display()), source))?;
-    let enforcement = receipt(policy, enforcement);
-    Running::new(imp::start(Launch { policy, command, program, enforcement })?)
-}
-
-/// Refuses what this back end cannot do.
-fn check(policy: &Policy) -> Result<()> {
-    if let Network::Hosts(_) = policy.network {
-        return Err(Error::unsupported(
-            "allowed_hosts",
-            "the process back end has no network wall that could tell hosts apart",
-            "use the namespace back end, or allowed_hosts: [\"*\"]",
-        ));
+    /// `Err` in the `Ok` is a command that the policy does not allow.
+    fn try_start(&self, command: Command) -> Result<Result<Running, String>> {
+        if self.is_paranoid() {
+            return self.namespace.start(command).map(Ok);
+        }
+        let policy = self.policy()?;
+        match startable(&command, &policy)? {
+            Startable::Program(program) => self.imp.start(&policy, &program, command).map(Ok),
+            Startable::Refused(why) => Ok(Err(why)),
+        }
     }
-    Ok(())
+
+    fn is_paranoid(&self) -> bool {
+        self.config.security_level == SandboxSecurityLevel::Paranoid
+    }
+
+    /// The config, found consistent and possible for this back end.
+    fn policy(&self) -> Result<Policy> {
+        let policy = Policy::new(&self.config)?;
+        if let Network::Hosts(_) = policy.network {
+            return Err(Error::unsupported(
+                "allowed_hosts",
+                "the process back end has no network wall that could tell hosts apart",
+                "use the namespace back end, or allowed_hosts: [\"*\"]",
+            ));
+        }
+        Ok(policy)
+    }
 }
 
-/// Adds what the supervision holds on every system.
-fn receipt(policy: &Policy, mut receipt: Enforcement) -> Enforcement {
-    receipt.enforced(Protection::Descriptors, "three pipes; all others are closed before exec");
-    receipt.enforced(Protection::Environment, "a clean one is given to exec");
-    receipt.enforced(Protection::Output, "the supervisor counts, and ends at 10 times the cap");
-    let by_time = "the supervisor's clock";
+/// The part of the receipt that the supervision holds, on every system.
+fn supervised(policy: &Policy) -> Enforcement {
+    let mut held = Enforcement::default();
+    held.enforced(Protection::Descriptors, "three pipes; all others are closed by the exec");
+    held.enforced(Protection::Environment, "built from PATH, HOME, LANG, TMPDIR and the config");
+    held.enforced(
+        Protection::Output,
+        "read past the cap and thrown away; ended at ten times the cap",
+    );
     match policy.timeout {
-        Some(_) => receipt.enforced(Protection::Timeout, by_time),
-        None => receipt.off(Protection::Timeout, "timeout: none"),
+        Some(_) => held.enforced(Protection::Timeout, "a deadline of the supervisor"),
+        None => held.off(Protection::Timeout, "no limit is set"),
     }
-    if policy.allowed_commands.is_empty() {
-        receipt.off(Protection::AllowedCommands, "allowed_commands: any");
-    } else {
-        receipt.enforced(Protection::AllowedCommands, "the resolved file, compared at the start");
+    match policy.allowed_commands.as_slice() {
+        [] => held.off(Protection::AllowedCommands, "allowed_commands is empty"),
+        _ => held.enforced(Protection::AllowedCommands, "the resolved executable, at the start"),
     }
-    receipt
+    held
 }

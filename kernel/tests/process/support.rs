@@ -62,3 +62,34 @@ pub(crate) fn command(argv: &[&str]) -> Command {
 pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
+
+/// The processes, zombies included, that belong to runs in `work`: the work dir
+/// is the guest's HOME, which whatever it starts inherits.
+///
+/// The environment of a process that another user runs is not readable; as root
+/// every one is.
+pub(crate) fn left_running(work: &WorkDir) -> Vec<String> {
+    let home = format!("HOME={}", work.path().display());
+    let belongs = |pid: &str| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry == home.as_bytes())
+    };
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()) && belongs(name))
+        .map(|pid| {
+            let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            format!("{pid}: {}", line.replace('\0', " "))
+        })
+        .collect()
+}
+
+/// Fails unless nothing of the runs in `work` is left at this moment.
+#[track_caller]
+pub(crate) fn assert_nothing_left(work: &WorkDir) {
+    let left = left_running(work);
+    assert!(left.is_empty(), "still running: {left:?}");
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(&*work.path().to_string_lossy()), "{mounts}");
+}

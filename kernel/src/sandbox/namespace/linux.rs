@@ -26,10 +26,12 @@ pub(crate) use guest::Guest;
 use handover::Handover;
 use launch::Launcher;
 use program::Payload;
+pub(crate) use surroundings::look;
 
 use super::plan::{Launch, Steps, Surroundings};
 use crate::sandbox::command::Command;
 use crate::sandbox::error::{Error, Result};
+use crate::sandbox::outcome::Enforcement;
 use crate::sandbox::plan::{Backend, Plan, PlannedStep};
 use crate::sandbox::policy::{Policy, Syscalls};
 use crate::sandbox::resolve::{ResolvedProgram, Startable, startable};
@@ -39,7 +41,7 @@ use crate::sandbox::seccomp::Filter;
 
 /// The state of an isolator: its launcher, once there is one.
 #[derive(Debug, Default)]
-pub(super) struct Isolator {
+pub(crate) struct Isolator {
     launcher: Mutex<Option<Ready>>,
     /// A try has shown that what is to be shown cannot be idmapped.
     unmappable: AtomicBool,
@@ -54,70 +56,71 @@ struct Ready {
 
 /// All that is known before anything is done.
 #[derive(Debug)]
-struct Prepared {
-    policy: Policy,
-    program: ResolvedProgram,
-    filter: Option<Filter>,
-    steps: Steps,
-    around: Surroundings,
+pub(crate) struct Prepared {
+    pub(crate) filter: Option<Filter>,
+    pub(crate) steps: Steps,
+    pub(crate) around: Surroundings,
+    /// The receipt the steps come to.
+    pub(crate) enforcement: Enforcement,
+    /// One sentence for each default that is weaker here than it could be.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Isolator {
     pub(super) fn plan(&self, command: &Command, policy: &Policy) -> Result<Plan> {
-        let prepared = match prepare(command, policy.clone(), self.unmappable())? {
-            Ok(prepared) => prepared,
-            Err(refused) => return Err(Error::config(refused)),
+        let program = match startable(command, policy)? {
+            Startable::Program(program) => program,
+            Startable::Refused(why) => return Err(Error::config(why)),
         };
-        let steps = prepared.steps.iter();
-        let argv = std::iter::once(prepared.program.path.as_os_str())
-            .chain(command.get_args().iter().map(|arg| arg.as_os_str()));
-        let (enforcement, warnings) =
-            receipt::of(&prepared.policy, &prepared.around, prepared.filter.as_ref());
-        Ok(Plan {
-            backend: Backend::Namespace,
-            argv: argv.map(|arg| arg.to_string_lossy().into_owned()).collect(),
-            steps: steps
-                .map(|(process, step)| PlannedStep { process, action: step.to_string() })
-                .collect(),
-            enforcement,
-            warnings,
-        })
+        let prepared = prepare(policy, &program, self.unmappable())?;
+        Ok(prepared.into_plan(Backend::Namespace, &program, command))
     }
 
     /// `Err` in the `Ok` is a command that the policy does not allow.
     pub(super) fn start(
         &self,
         mut command: Command,
-        policy: Policy,
+        policy: &Policy,
     ) -> Result<Result<Running, String>> {
         let at = Instant::now();
-        let (prepared, ready) = match self.ready(&command, policy)? {
-            Ok(ready) => ready,
-            Err(refused) => return Ok(Err(refused)),
+        let program = match startable(&command, policy)? {
+            Startable::Program(program) => program,
+            Startable::Refused(why) => return Ok(Err(why)),
         };
-        let (ends, streams) =
-            running::open_streams(command.take_stdin(), prepared.policy.max_output)
-                .map_err(|source| Error::setup("open the guest's streams", source))?;
+        let prepare = |unmappable| prepare(policy, &program, unmappable);
+        self.launch(at, &mut command, policy, &prepare).map(Ok)
+    }
+
+    /// Starts a guest by the steps that `prepare` works out. The process back end
+    /// comes in here, with fewer of them.
+    pub(crate) fn launch(
+        &self,
+        at: Instant,
+        command: &mut Command,
+        policy: &Policy,
+        prepare: &dyn Fn(bool) -> Result<Prepared>,
+    ) -> Result<Running> {
+        let (prepared, ready) = self.ready(policy, prepare)?;
+        let (ends, streams) = running::open_streams(command.take_stdin(), policy.max_output)
+            .map_err(|source| Error::setup("open the guest's streams", source))?;
         let (reports, theirs) = launch::seqpacket_pair()
             .map_err(|source| Error::setup("open the sandbox's report socket", source))?;
 
         let cgroup = match Delegation::get() {
-            Ok(delegation) => Some(delegation.make(&prepared.policy)?),
+            Ok(delegation) => Some(delegation.make(policy)?),
             Err(_) => None,
         };
         let born_in = cgroup.as_ref().map(cgroup::Cgroup::open).transpose()?;
-        let message = message(&command, &prepared, born_in.is_some());
+        let message = message(command, policy, &prepared, born_in.is_some());
         let program = command.get_program().to_string_lossy().into_owned();
         let mut descriptors =
             vec![ends.stdin.as_fd(), ends.stdout.as_fd(), ends.stderr.as_fd(), theirs.as_fd()];
         descriptors.extend(born_in.as_ref().map(AsFd::as_fd));
         // Before the guest can look at it.
-        let handover = lend(&prepared)?;
+        let handover = lend(policy, &prepared.around)?;
         let cloned =
             ready.launcher.run(&prepared.steps, &message, &descriptors).map_err(gates::explain)?;
 
-        let (enforcement, _) =
-            receipt::of(&prepared.policy, &prepared.around, prepared.filter.as_ref());
         let cgroup_missing = cgroup.is_none();
         let guest = Guest {
             cgroup,
@@ -129,40 +132,37 @@ impl Isolator {
             program,
             _launcher: ready.launcher,
         };
-        let running = Running::new(Started {
+        Running::new(Started {
             guest: running::Guest::Namespace(guest),
             streams,
             at,
-            limits: Limits::of(&prepared.policy),
+            limits: Limits::of(policy),
             watch: Watch { memory: cgroup_missing, cpu: true },
-            enforcement,
-        })?;
-        Ok(Ok(running))
+            enforcement: prepared.enforcement,
+        })
     }
 
     /// Prepares a run and its launcher; once more without owner maps, if it shows
     /// that the filesystems here do not take them.
     fn ready(
         &self,
-        command: &Command,
-        policy: Policy,
-    ) -> Result<Result<(Prepared, Ready), String>> {
-        let prepared = match prepare(command, policy, self.unmappable())? {
-            Ok(prepared) => prepared,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        surroundings::make_work_dir(&prepared.policy)?;
+        policy: &Policy,
+        prepare: &dyn Fn(bool) -> Result<Prepared>,
+    ) -> Result<(Prepared, Ready)> {
+        let prepared = prepare(self.unmappable())?;
+        surroundings::make_work_dir(policy)?;
         match self.launcher(&prepared.steps) {
-            Ok(ready) => Ok(Ok((prepared, ready))),
+            Ok(ready) => Ok((prepared, ready)),
             Err(error) if launch::is_unmappable(&error) && !self.unmappable() => {
                 self.unmappable.store(true, Ordering::Relaxed);
-                self.ready(command, prepared.policy)
+                self.ready(policy, prepare)
             }
             Err(error) => Err(gates::explain(error)),
         }
     }
 
-    fn unmappable(&self) -> bool {
+    /// Whether owner maps cannot be had here.
+    pub(crate) fn unmappable(&self) -> bool {
         self.unmappable.load(Ordering::Relaxed)
     }
 
@@ -183,42 +183,62 @@ impl Isolator {
     }
 }
 
-/// Looks at the host and works out the steps. `Err` in the `Ok` is a command
-/// that the policy does not allow.
-fn prepare(
-    command: &Command,
-    policy: Policy,
-    unmappable: bool,
-) -> Result<Result<Prepared, String>> {
-    let program = match startable(command, &policy)? {
-        Startable::Program(program) => program,
-        Startable::Refused(why) => return Ok(Err(why)),
-    };
-    let around = surroundings::look(&policy, unmappable)?;
-    gates::check(&policy, &around)?;
+impl Prepared {
+    /// What would be done, in words.
+    pub(crate) fn into_plan(
+        self,
+        backend: Backend,
+        program: &ResolvedProgram,
+        command: &Command,
+    ) -> Plan {
+        let argv = std::iter::once(program.path.as_os_str())
+            .chain(command.get_args().iter().map(|arg| arg.as_os_str()));
+        Plan {
+            backend,
+            argv: argv.map(|arg| arg.to_string_lossy().into_owned()).collect(),
+            steps: self
+                .steps
+                .iter()
+                .map(|(process, step)| PlannedStep { process, action: step.to_string() })
+                .collect(),
+            enforcement: self.enforcement,
+            warnings: self.warnings,
+        }
+    }
+}
+
+/// Looks at the host and works out the steps.
+fn prepare(policy: &Policy, program: &ResolvedProgram, unmappable: bool) -> Result<Prepared> {
+    let around = surroundings::look(policy, unmappable)?;
+    gates::check(policy, &around)?;
     let filter = match &policy.syscalls {
         Syscalls::Unfiltered => None,
         syscalls => Some(Filter::for_policy(syscalls)?),
     };
-    let launch = Launch {
+    let launch = launch_of(program, filter.as_ref());
+    let steps = Steps::new(policy, &around, &launch);
+    let (enforcement, warnings) = receipt::of(policy, &around, filter.as_ref());
+    Ok(Prepared { filter, steps, around, enforcement, warnings })
+}
+
+/// What differs from run to run.
+pub(crate) fn launch_of(program: &ResolvedProgram, filter: Option<&Filter>) -> Launch {
+    Launch {
         program: program.path.clone(),
-        seccomp: filter.as_ref().map(|filter| filter.instructions().len()),
+        seccomp: filter.map(|filter| filter.instructions().len()),
         cgroup: Delegation::get().is_ok(),
-    };
-    let steps = Steps::new(&policy, &around, &launch);
-    Ok(Ok(Prepared { policy, program, filter, steps, around }))
+    }
 }
 
 /// Lends the work dir to the guest where that is the only way to let it in.
-fn lend(prepared: &Prepared) -> Result<Option<Handover>> {
-    let around = &prepared.around;
+fn lend(policy: &Policy, around: &Surroundings) -> Result<Option<Handover>> {
     let (Some(caller), Some(guest), true) =
         (around.caller, around.guest, around.root && around.unmappable)
     else {
         return Ok(None);
     };
-    let work_dir = &prepared.policy.work_dir;
-    let (owner, _) = surroundings::owner(&prepared.policy, work_dir, caller)?;
+    let work_dir = &policy.work_dir;
+    let (owner, _) = surroundings::owner(policy, work_dir, caller)?;
     match owner.uid {
         // Lent already, or it is the guest's own.
         uid if uid == guest.uid && uid < surroundings::FIRST_GUEST_ID => Ok(None),
@@ -227,8 +247,8 @@ fn lend(prepared: &Prepared) -> Result<Option<Handover>> {
     }
 }
 
-fn message(command: &Command, prepared: &Prepared, cgroup: bool) -> Vec<u8> {
-    let environment = &prepared.policy.environment;
+fn message(command: &Command, policy: &Policy, prepared: &Prepared, cgroup: bool) -> Vec<u8> {
+    let environment = &policy.environment;
     let argv0 = command.get_program();
     let args = command.get_args().iter().map(|arg| OsStr::as_bytes(arg));
     let guest_filter = prepared.filter.as_ref().map(Filter::to_bytes).unwrap_or_default();

@@ -76,6 +76,23 @@ pub enum Step {
     },
     /// Put the host's /proc, which every sandbox covers with its own, in place.
     AttachProc,
+    /// Without a root of our own: keep hold of a path as the guest shall see it.
+    HoldMapped {
+        /// The path; no symbolic link in it is followed.
+        path: PathBuf,
+        /// The [`Step::OwnerMap`] it is seen through.
+        map: Option<usize>,
+    },
+    /// Without a root of our own: hide a directory that the guest's user could
+    /// not enter, and with it what is in it.
+    Cover(PathBuf),
+    /// Make the way through a covered directory to something shown.
+    MakeWay {
+        /// Where it shall be shown.
+        path: PathBuf,
+        /// Whether that is a directory.
+        directory: bool,
+    },
     /// Make the new root the root, and let go of everything else.
     EnterRoot,
     /// Make the root itself read-only.
@@ -239,6 +256,14 @@ impl fmt::Display for Step {
                 }
             }
             Self::AttachProc => f.write_str("put the host's /proc where it will be covered"),
+            Self::HoldMapped { path, map: None } => write!(f, "keep hold of {}", path.display()),
+            Self::HoldMapped { path, map: Some(map) } => {
+                write!(f, "keep hold of {}, seen through owner map {map}", path.display())
+            }
+            Self::Cover(path) => {
+                write!(f, "cover {}, which the guest could not enter", path.display())
+            }
+            Self::MakeWay { path, .. } => write!(f, "make the way to {}", path.display()),
             Self::EnterRoot => f.write_str("enter the new root and let go of the old one"),
             Self::ReadOnlyRoot => f.write_str("make the root read-only"),
             Self::BecomeUnprivileged(owner) => {
@@ -502,7 +527,7 @@ pub fn shown(policy: &Policy) -> impl Iterator<Item = (&Path, Access)> {
 
 /// The owners whose files the guest gets as its own. Rootless there is none: the
 /// guest is the caller.
-fn owner_maps(around: &Surroundings, guest: Owner) -> Vec<Owner> {
+pub(crate) fn owner_maps(around: &Surroundings, guest: Owner) -> Vec<Owner> {
     let mut maps: Vec<Owner> = Vec::new();
     if around.root && !around.unmappable {
         for (owner, _) in &around.shown {
@@ -577,33 +602,7 @@ fn init(policy: &Policy, around: &Surroundings, guest: Owner, cgroup: bool) -> V
         Step::MapIds { outside: guest },
     ];
 
-    // What the policy shows below /tmp and /dev/shm is in the template, and the
-    // private tmpfs would cover it.
-    let tmp = Path::new("/tmp");
-    let shm = Path::new("/dev/shm");
-    for (target, size, inodes) in [(tmp, TMP_BYTES, TMP_INODES), (shm, SHM_BYTES, SHM_INODES)] {
-        if shown(policy).any(|(path, _)| path == target) {
-            continue;
-        }
-        let below: Vec<&Path> = topmost_below(policy, target);
-        steps.extend(below.iter().map(|path| Step::HoldTree(path.into())));
-        steps.push(Step::MountTmpfs { target: target.into(), size, inodes });
-        let mut made = vec![target.to_path_buf(), "/dev".into()];
-        for path in below {
-            make_parents(&mut steps, &mut made, path);
-            let directory = shown(policy)
-                .zip(&around.shown)
-                .find(|((known, _), _)| *known == path)
-                .is_none_or(|(_, (_, directory))| *directory);
-            if directory {
-                push_once(&mut steps, &mut made, path);
-            } else {
-                steps.push(Step::MakeFile { path: path.into(), content: String::new() });
-            }
-            steps.push(Step::ShowTree(path.into()));
-        }
-    }
-
+    private_tmp(&mut steps, policy, around);
     steps.push(Step::MountProc);
     steps.extend(STEERING_PROC.iter().map(|path| Step::ProtectProc(path)));
     steps.extend(around.hidden_proc.iter().map(|path| Step::MaskProc(path)));
@@ -622,6 +621,36 @@ fn init(policy: &Policy, around: &Surroundings, guest: Owner, cgroup: bool) -> V
     }
     steps.push(Step::ForkGuest);
     steps
+}
+
+/// Mounts a private tmpfs on /tmp and /dev/shm.
+pub(crate) fn private_tmp(steps: &mut Vec<Step>, policy: &Policy, around: &Surroundings) {
+    // What the policy shows below /tmp and /dev/shm is in the template, and the
+    // private tmpfs would cover it.
+    let tmp = Path::new("/tmp");
+    let shm = Path::new("/dev/shm");
+    for (target, size, inodes) in [(tmp, TMP_BYTES, TMP_INODES), (shm, SHM_BYTES, SHM_INODES)] {
+        if shown(policy).any(|(path, _)| path == target) {
+            continue;
+        }
+        let below: Vec<&Path> = topmost_below(policy, target);
+        steps.extend(below.iter().map(|path| Step::HoldTree(path.into())));
+        steps.push(Step::MountTmpfs { target: target.into(), size, inodes });
+        let mut made = vec![target.to_path_buf(), "/dev".into()];
+        for path in below {
+            make_parents(steps, &mut made, path);
+            let directory = shown(policy)
+                .zip(&around.shown)
+                .find(|((known, _), _)| *known == path)
+                .is_none_or(|(_, (_, directory))| *directory);
+            if directory {
+                push_once(steps, &mut made, path);
+            } else {
+                steps.push(Step::MakeFile { path: path.into(), content: String::new() });
+            }
+            steps.push(Step::ShowTree(path.into()));
+        }
+    }
 }
 
 /// The shown paths below `target` that lie below no other of them.
@@ -667,7 +696,7 @@ fn landlock_rules(policy: &Policy, around: &Surroundings) -> Vec<LandlockRule> {
     rules
 }
 
-fn guest_steps(policy: &Policy, launch: &Launch) -> Vec<Step> {
+pub(crate) fn guest_steps(policy: &Policy, launch: &Launch) -> Vec<Step> {
     let mut steps = vec![Step::NewSession, Step::StandardStreams];
     steps.extend(resource_limits(policy, launch.cgroup));
     steps.push(Step::EnterWorkDir(policy.work_dir.clone()));

@@ -24,7 +24,7 @@ impl Isolator {
     }
 
     #[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "as the twin")]
-    pub(super) fn start(&self, _: Command, _: Policy) -> Result<Result<Running, String>> {
+    pub(super) fn start(&self, _: Command, _: &Policy) -> Result<Result<Running, String>> {
         Err(Error::unsupported("namespaces", REASON, FIX))
     }
 }

@@ -8,19 +8,26 @@
 mod sys;
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process as std_process;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use super::super::command::Command;
 use super::super::error::{Error, Result};
 use super::super::outcome::{Enforcement, Protection};
-use super::super::plan::PlannedStep;
+use super::super::plan::{Backend, Plan, PlannedStep};
 use super::super::policy::Policy;
+use super::super::resolve::ResolvedProgram;
 use super::super::running::verdict::{Ended, Limits};
-use super::super::running::{self, GuestEnds, Sample, Started, Watch, open_streams};
-use super::{Launch, limits};
+use super::super::running::{self, GuestEnds, Running, Sample, Started, Watch, open_streams};
+use super::{limits, supervised};
+
+/// Nothing outlives a run.
+#[derive(Debug, Default)]
+pub(super) struct Isolator;
 
 /// A started guest, the leader of its process group.
 #[derive(Debug)]
@@ -62,55 +69,109 @@ impl Guest {
     }
 }
 
-/// The steps in words, and the receipt they come to.
-pub(super) fn plan(policy: &Policy) -> Result<(Vec<PlannedStep>, Enforcement)> {
-    let step = |action| PlannedStep { process: "guest", action };
-    let mut steps = vec![step("leave the host's session and process group".into())];
-    for limit in limits::of(policy) {
-        steps.push(step(format!("set {} to {} (hard: {})", limit.name, limit.soft, limit.hard)));
+#[expect(clippy::unused_self, reason = "the other twin has state")]
+impl Isolator {
+    /// What would be done.
+    #[expect(clippy::unnecessary_wraps, reason = "the other twin looks at the host")]
+    pub(super) fn plan(
+        &self,
+        policy: &Policy,
+        program: &ResolvedProgram,
+        command: &Command,
+    ) -> Result<Plan> {
+        let step = |action| PlannedStep { process: "guest", action };
+        let mut steps = vec![step("leave the host's session and process group".into())];
+        for limit in limits::of(policy) {
+            let (name, soft, hard) = (limit.name, limit.soft, limit.hard);
+            steps.push(step(format!("set {name} to {soft} (hard {hard})")));
+        }
+        steps.push(step("close every other descriptor at exec".into()));
+        let argv = std::iter::once(program.path.as_os_str())
+            .chain(command.get_args().iter().map(|arg| arg.as_os_str()));
+        Ok(Plan {
+            backend: Backend::Process,
+            argv: argv.map(|arg| arg.to_string_lossy().into_owned()).collect(),
+            steps,
+            enforcement: receipt(policy),
+            warnings: Vec::new(),
+        })
     }
-    steps.push(step("close every other descriptor".into()));
 
-    let mut receipt = Enforcement::default();
-    receipt.degraded(
+    /// Starts the guest.
+    pub(super) fn start(
+        &self,
+        policy: &Policy,
+        program: &ResolvedProgram,
+        mut command: Command,
+    ) -> Result<Running> {
+        let at = Instant::now();
+        fs::create_dir_all(&policy.work_dir).map_err(|source| {
+            Error::setup(format!("make the work dir {}", policy.work_dir.display()), source)
+        })?;
+        #[expect(clippy::disallowed_methods, reason = "this is where guests are started")]
+        let mut start = std_process::Command::new(&program.path);
+        start
+            .args(command.get_args())
+            .env_clear()
+            .envs(&policy.environment)
+            .current_dir(&policy.work_dir);
+        sys::prepare(&mut start, command.get_program(), limits::of(policy));
+
+        let (guest_ends, streams) = open_streams(command.take_stdin(), policy.max_output)
+            .map_err(|source| Error::setup("open the guest's streams", source))?;
+        let GuestEnds { stdin, stdout, stderr } = guest_ends;
+        start.stdin(stdin).stdout(stdout).stderr(stderr);
+        let child = start.spawn().map_err(|source| start_error(command.get_program(), source))?;
+        // Our copies of the guest's ends go with it, or we would hold them open.
+        drop(start);
+
+        let guest = watch(&child).map_err(|source| Error::setup("wait for the guest", source))?;
+        Running::new(Started {
+            guest: running::Guest::Process(guest),
+            streams,
+            at,
+            limits: Limits::of(policy),
+            watch: Watch::default(),
+            enforcement: receipt(policy),
+        })
+    }
+}
+
+fn receipt(policy: &Policy) -> Enforcement {
+    let mut held = supervised(policy);
+    held.degraded(
         Protection::Cleanup,
         "SIGKILL to the process group",
         "what leaves the group with setsid is not ended with the run",
     );
-    receipt.missing(Protection::MaxProcesses, "RLIMIT_NPROC counts the whole user here");
-    Ok((steps, receipt))
-}
-
-/// Starts the guest of `launch`.
-pub(super) fn start(launch: Launch<'_>) -> Result<Started> {
-    let Launch { policy, mut command, program, enforcement } = launch;
-    let at = Instant::now();
-    #[expect(clippy::disallowed_methods, reason = "this is where guests are started")]
-    let mut start = std_process::Command::new(&program.path);
-    start
-        .args(command.get_args())
-        .env_clear()
-        .envs(&policy.environment)
-        .current_dir(&policy.work_dir);
-    sys::prepare(&mut start, command.get_program(), limits::of(policy));
-
-    let (guest_ends, streams) = open_streams(command.take_stdin(), policy.max_output)
-        .map_err(|source| Error::setup("open the guest's pipes", source))?;
-    let GuestEnds { stdin, stdout, stderr } = guest_ends;
-    start.stdin(stdin).stdout(stdout).stderr(stderr);
-    let child = start.spawn().map_err(|source| start_error(command.get_program(), source))?;
-    // Our copies of the guest's ends go with it, or we would hold them open.
-    drop(start);
-
-    let guest = watch(&child).map_err(|source| Error::setup("wait for the guest", source))?;
-    Ok(Started {
-        guest: running::Guest::Process(guest),
-        streams,
-        at,
-        limits: Limits::of(policy),
-        watch: Watch::default(),
-        enforcement,
-    })
+    held.missing(Protection::Processes, "there are no namespaces");
+    held.missing(Protection::Identity, "the guest is the user that runs the host");
+    held.missing(Protection::Filesystem, "the guest reaches what its user reaches");
+    held.missing(Protection::Network, "the guest has the host's network");
+    match policy.memory {
+        Some(_) => held.degraded(
+            Protection::Memory,
+            "RLIMIT_AS (per process)",
+            "what several processes take together is not limited",
+        ),
+        None => held.off(Protection::Memory, "no limit is set"),
+    }
+    match policy.cpu_time {
+        Some(_) => held.enforced(Protection::CpuTime, "RLIMIT_CPU (per process)"),
+        None => held.off(Protection::CpuTime, "no limit is set"),
+    }
+    match policy.file_size {
+        Some(_) => held.enforced(Protection::FileSize, "RLIMIT_FSIZE"),
+        None => held.off(Protection::FileSize, "no limit is set"),
+    }
+    match policy.max_processes {
+        Some(_) => held.missing(
+            Protection::MaxProcesses,
+            "RLIMIT_NPROC counts every process of the user, on the whole machine",
+        ),
+        None => held.off(Protection::MaxProcesses, "no limit is set"),
+    }
+    held
 }
 
 /// The errno of a step before `execve` and that of `execve` come the same way.

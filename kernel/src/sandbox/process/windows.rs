@@ -1,18 +1,34 @@
 //! Not written yet: a job object with its limits would be the mechanism.
 
+use super::super::command::Command;
 use super::super::error::{Error, Result};
-use super::super::outcome::Enforcement;
-use super::super::plan::PlannedStep;
+use super::super::plan::Plan;
 use super::super::policy::Policy;
+use super::super::resolve::ResolvedProgram;
+use super::super::running::Running;
 
-/// Never made: nothing starts here.
+/// Starts nothing.
+#[derive(Debug, Default)]
+pub(super) struct Isolator;
+
+/// Never made.
 #[derive(Debug)]
 pub(crate) enum Guest {}
 
-pub(super) fn plan(_policy: &Policy) -> Result<(Vec<PlannedStep>, Enforcement)> {
-    Err(Error::unsupported(
+impl Isolator {
+    pub(super) fn plan(&self, _: &Policy, _: &ResolvedProgram, _: &Command) -> Result<Plan> {
+        Err(unsupported())
+    }
+
+    pub(super) fn start(&self, _: &Policy, _: &ResolvedProgram, _: Command) -> Result<Running> {
+        Err(unsupported())
+    }
+}
+
+fn unsupported() -> Error {
+    Error::unsupported(
         "process",
         "the process back end is not written for this system yet",
         "use the WASM back end, or a Linux or macOS host",
-    ))
+    )
 }

@@ -2,9 +2,9 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use neuroflow_launcher::wire::{Kind, NO_SLOT, PSEUDO_STORE, PSEUDO_USER_NAMESPACE};
+use neuroflow_launcher::wire::{Kind, MAX_SLOTS, NO_SLOT, PSEUDO_STORE, PSEUDO_USER_NAMESPACE};
 
 use super::super::plan::{GUEST_ID, HOST_NAME, LandlockRule, Owner, Rights, Step, Steps};
 use super::encode::{Arg, Clone, Data, Encoder, List};
@@ -28,8 +28,10 @@ const SCRATCH_2: u32 = 9;
 const PROC_SLOT: u32 = 10;
 /// The first owner map.
 const FIRST_MAP_SLOT: u32 = 11;
-/// The first tree held while a tmpfs is mounted over it.
-const FIRST_TREE_SLOT: u32 = 11;
+/// The last slot. Trees that are held while something is mounted over them take
+/// theirs from here down.
+#[expect(clippy::cast_possible_truncation, reason = "there are a few dozen")]
+const LAST_SLOT: u32 = MAX_SLOTS as u32 - 1;
 
 /// While it is built, the new root lies over /proc: no shown path lies there,
 /// and what else would be covered is still needed. In the set-up only.
@@ -69,9 +71,10 @@ pub(super) struct Payload<'r> {
 /// The message that makes the template.
 pub(super) fn setup(steps: &Steps) -> Vec<u8> {
     let mut encoder = Encoder::default();
+    let mut held = Held::default();
     for (index, step) in steps.template.iter().enumerate() {
         encoder.step(index);
-        encode_template(&mut encoder, step);
+        encode_template(&mut encoder, step, &mut held);
     }
     let no_clone =
         Clone { flags: 0, report_slot: NO_SLOT, cgroup_slot: None, clone_step: 0, fork_step: 0 };
@@ -84,7 +87,7 @@ pub(super) fn run(steps: &Steps, payload: &Payload<'_>) -> Vec<u8> {
     let mut encoder = Encoder::default();
     let mut flags = 0;
     let mut fork_step = 0;
-    let mut held = Vec::new();
+    let mut held = Held::default();
     for (index, step) in steps.init.iter().enumerate() {
         encoder.step(index);
         match step {
@@ -100,8 +103,10 @@ pub(super) fn run(steps: &Steps, payload: &Payload<'_>) -> Vec<u8> {
     }
     for (index, step) in steps.after.iter().enumerate() {
         encoder.step(guest_start + steps.guest.len() + index);
-        if *step == Step::ConfineInit {
-            seccomp(&mut encoder, List::After, payload.init_filter);
+        match step {
+            Step::ConfineInit => seccomp(&mut encoder, List::After, payload.init_filter),
+            Step::NoNewPrivs => no_new_privs(&mut encoder, List::After),
+            _ => unreachable!("a step of another process in init"),
         }
     }
     let clone = Clone {
@@ -131,7 +136,7 @@ fn namespaces(network: bool) -> u64 {
     u64::from(flags.cast_unsigned())
 }
 
-fn encode_template(e: &mut Encoder, step: &Step) {
+fn encode_template(e: &mut Encoder, step: &Step, held: &mut Held) {
     let list = List::Init;
     match step {
         Step::NewUserNamespace { uid, gid } => {
@@ -184,7 +189,7 @@ fn encode_template(e: &mut Encoder, step: &Step) {
             e.call(list, libc::SYS_symlinkat, &[target.into(), libc::AT_FDCWD.into(), path.into()]);
         }
         Step::Attach { source, target, access, device, map } => {
-            clone_strictly(e, list, source);
+            clone_strictly(e, list, source, SCRATCH_2);
             let mut attributes = MOUNT_ATTR_NOSUID;
             attributes |= if *device { MOUNT_ATTR_NOEXEC } else { MOUNT_ATTR_NODEV };
             if *access == Access::ReadOnly {
@@ -195,6 +200,22 @@ fn encode_template(e: &mut Encoder, step: &Step) {
             move_mount(e, list, SCRATCH_2, &below(target));
             close(e, list, SCRATCH_2);
         }
+        Step::HoldMapped { path, map } => {
+            let slot = held.take_slot(path);
+            clone_strictly(e, list, path, slot);
+            if let Some(map) = map {
+                set_attributes(e, list, slot, 0, Some(map_slot(*map)), AT_RECURSIVE);
+            }
+        }
+        Step::Cover(path) => mount_tmpfs(e, list, path, "mode=755,size=1m,nr_inodes=1k"),
+        Step::MakeWay { path, directory } => {
+            for parent in parents(path) {
+                make_directory(e, list, parent.as_os_str().as_bytes());
+            }
+            let path = path.as_os_str().as_bytes();
+            if *directory { make_directory(e, list, path) } else { make_file(e, list, path, b"") }
+        }
+        Step::ShowTree(path) => show_tree(e, list, path, held),
         Step::AttachProc => move_mount(e, list, PROC_SLOT, &below(Path::new("/proc"))),
         Step::EnterRoot => {
             let root = e.text(NEW_ROOT);
@@ -230,7 +251,7 @@ fn encode_template(e: &mut Encoder, step: &Step) {
     }
 }
 
-fn encode_init(e: &mut Encoder, step: &Step, held: &mut Vec<std::path::PathBuf>) {
+fn encode_init(e: &mut Encoder, step: &Step, held: &mut Held) {
     let list = List::Init;
     match step {
         Step::DieWithLauncher => {
@@ -238,7 +259,7 @@ fn encode_init(e: &mut Encoder, step: &Step, held: &mut Vec<std::path::PathBuf>)
         }
         Step::MapIds { outside } => write_maps(e, list, *outside),
         Step::HoldTree(path) => {
-            let slot = FIRST_TREE_SLOT + u32::try_from(held.len()).unwrap_or(u32::MAX);
+            let slot = held.take_slot(path);
             let text = e.text(path.as_os_str().as_bytes());
             let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE;
             e.call_into(
@@ -247,7 +268,6 @@ fn encode_init(e: &mut Encoder, step: &Step, held: &mut Vec<std::path::PathBuf>)
                 libc::SYS_open_tree,
                 &[libc::AT_FDCWD.into(), text.into(), flags.into()],
             );
-            held.push(path.clone());
         }
         Step::MountTmpfs { target, size, inodes } => {
             mount_tmpfs(e, list, target, &format!("mode=1777,size={size},nr_inodes={inodes}"));
@@ -256,12 +276,7 @@ fn encode_init(e: &mut Encoder, step: &Step, held: &mut Vec<std::path::PathBuf>)
         Step::MakeFile { path, content } => {
             make_file(e, list, path.as_os_str().as_bytes(), content.as_bytes())
         }
-        Step::ShowTree(path) => {
-            let index = held.iter().position(|known| known == path).unwrap_or(0);
-            let slot = FIRST_TREE_SLOT + u32::try_from(index).unwrap_or(u32::MAX);
-            move_mount(e, list, slot, path.as_os_str().as_bytes());
-            close(e, list, slot);
-        }
+        Step::ShowTree(path) => show_tree(e, list, path, held),
         Step::MountProc => {
             let proc = e.text("proc");
             let path = e.text("/proc");
@@ -293,13 +308,7 @@ fn encode_init(e: &mut Encoder, step: &Step, held: &mut Vec<std::path::PathBuf>)
             e.call(list, libc::SYS_keyctl, &[1.into(), 0.into()]).tolerate = errno(libc::ENOSYS);
         }
         Step::DropCapabilities => drop_capabilities(e, list),
-        Step::NoNewPrivs => {
-            e.call(
-                list,
-                libc::SYS_prctl,
-                &[libc::PR_SET_NO_NEW_PRIVS.into(), 1.into(), 0.into(), 0.into(), 0.into()],
-            );
-        }
+        Step::NoNewPrivs => no_new_privs(e, list),
         Step::Undumpable => {
             e.call(list, libc::SYS_prctl, &[libc::PR_SET_DUMPABLE.into(), 0.into()]);
         }
@@ -353,6 +362,50 @@ fn below(path: &Path) -> Vec<u8> {
     let mut whole = NEW_ROOT.as_bytes().to_vec();
     whole.extend_from_slice(path.as_os_str().as_bytes());
     whole
+}
+
+/// Trees that are held, by the path they will be shown at again.
+#[derive(Debug, Default)]
+struct Held(Vec<Option<PathBuf>>);
+
+impl Held {
+    /// A free slot for what is held of `path`.
+    fn take_slot(&mut self, path: &Path) -> u32 {
+        let free = self.0.iter().position(Option::is_none).unwrap_or(self.0.len());
+        match self.0.get_mut(free) {
+            Some(slot) => *slot = Some(path.into()),
+            None => self.0.push(Some(path.into())),
+        }
+        LAST_SLOT - u32::try_from(free).unwrap_or(0)
+    }
+
+    /// The slot of `path`, which is free again.
+    fn give_back(&mut self, path: &Path) -> u32 {
+        let held = self.0.iter().position(|known| known.as_deref() == Some(path)).unwrap_or(0);
+        if let Some(slot) = self.0.get_mut(held) {
+            *slot = None;
+        }
+        LAST_SLOT - u32::try_from(held).unwrap_or(0)
+    }
+}
+
+fn show_tree(e: &mut Encoder, list: List, path: &Path, held: &mut Held) {
+    let slot = held.give_back(path);
+    move_mount(e, list, slot, path.as_os_str().as_bytes());
+    close(e, list, slot);
+}
+
+/// The directories above `path`, the topmost first, without the root.
+fn parents(path: &Path) -> Vec<&Path> {
+    let mut parents: Vec<&Path> = path.ancestors().skip(1).collect();
+    parents.pop();
+    parents.reverse();
+    parents
+}
+
+fn no_new_privs(e: &mut Encoder, list: List) {
+    let yes = libc::PR_SET_NO_NEW_PRIVS;
+    e.call(list, libc::SYS_prctl, &[yes.into(), 1.into(), 0.into(), 0.into(), 0.into()]);
 }
 
 fn map_slot(map: usize) -> u32 {
@@ -427,10 +480,9 @@ fn mount_tmpfs(e: &mut Encoder, list: List, target: &Path, options: &str) {
     );
 }
 
-/// Clones the tree at `path` into [`SCRATCH_2`]. No link in the path is
-/// followed, so what is shown is what the policy named, whatever an earlier
+/// Clones the tree at `path` into a slot. No link in the path is followed, so what is shown is what the policy named, whatever an earlier
 /// guest has put there.
-fn clone_strictly(e: &mut Encoder, list: List, path: &Path) {
+fn clone_strictly(e: &mut Encoder, list: List, path: &Path, into: u32) {
     let text = e.text(path.as_os_str().as_bytes());
     let empty = e.text("");
     // `struct open_how`: flags, mode, resolve.
@@ -450,12 +502,7 @@ fn clone_strictly(e: &mut Encoder, list: List, path: &Path) {
         &[libc::AT_FDCWD.into(), text.into(), how.into(), 24.into()],
     );
     let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH;
-    e.call_into(
-        SCRATCH_2,
-        list,
-        libc::SYS_open_tree,
-        &[Arg::Slot(SCRATCH), empty.into(), flags.into()],
-    );
+    e.call_into(into, list, libc::SYS_open_tree, &[Arg::Slot(SCRATCH), empty.into(), flags.into()]);
     close(e, list, SCRATCH);
 }
 

@@ -35,7 +35,7 @@ pub(super) const FIRST_GUEST_ID: u32 = 0x7000_0000;
 ///
 /// `unmappable` is what a try has shown: the guest of root then is who owns the
 /// work dir, as long as that is not root.
-pub(super) fn look(policy: &Policy, unmappable: bool) -> Result<Surroundings> {
+pub(crate) fn look(policy: &Policy, unmappable: bool) -> Result<Surroundings> {
     let caller = Owner {
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),

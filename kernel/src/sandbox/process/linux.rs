@@ -1,0 +1,144 @@
+//! The process back end on Linux: the launcher of the namespace back end, with
+//! fewer steps.
+//!
+//! The guest sees the host's own files. But limits and the end of a run must hold
+//! for whatever it starts, and only a PID namespace takes a whole tree with it,
+//! and only a user namespace counts processes for one run (`RLIMIT_NPROC` counts
+//! a user of the whole machine otherwise, and root not at all). So it gets both
+//! wherever the host gives them.
+//!
+//! Where the host gives none, the guest is held as on any other Unix, which the
+//! receipt says, and levels above MINIMAL are refused.
+
+mod receipt;
+mod steps;
+
+use std::time::Instant;
+
+use super::super::command::Command;
+use super::super::config::SandboxSecurityLevel as Level;
+use super::super::error::{Error, Result};
+use super::super::host::{Gate, Host};
+use super::super::namespace::plan::Surroundings;
+use super::super::namespace::{self, Prepared, launch_of, look};
+use super::super::plan::{Backend, Plan};
+use super::super::policy::{Policy, Syscalls};
+use super::super::resolve::ResolvedProgram;
+use super::super::running::Running;
+use super::super::seccomp::Filter;
+use super::unix;
+pub(crate) use super::unix::Guest;
+
+/// What outlives a run: the launcher.
+#[derive(Debug, Default)]
+pub(super) struct Isolator {
+    launcher: namespace::Isolator,
+    group: unix::Isolator,
+}
+
+impl Isolator {
+    /// What would be done.
+    pub(super) fn plan(
+        &self,
+        policy: &Policy,
+        program: &ResolvedProgram,
+        command: &Command,
+    ) -> Result<Plan> {
+        if let Err(gate) = &Host::get().namespaces {
+            refuse_above_minimal(policy, gate)?;
+            return self.group.plan(policy, program, command);
+        }
+        let prepared = prepare(policy, program, self.launcher.unmappable())?;
+        Ok(prepared.into_plan(Backend::Process, program, command))
+    }
+
+    /// Starts the guest.
+    pub(super) fn start(
+        &self,
+        policy: &Policy,
+        program: &ResolvedProgram,
+        mut command: Command,
+    ) -> Result<Running> {
+        let at = Instant::now();
+        if let Err(gate) = &Host::get().namespaces {
+            refuse_above_minimal(policy, gate)?;
+            return self.group.start(policy, program, command);
+        }
+        let prepare = |unmappable| prepare(policy, program, unmappable);
+        self.launcher.launch(at, &mut command, policy, &prepare)
+    }
+}
+
+/// Looks at the host and works out the steps.
+fn prepare(policy: &Policy, program: &ResolvedProgram, unmappable: bool) -> Result<Prepared> {
+    let around = look(policy, unmappable)?;
+    check(policy, &around)?;
+    steps::check_way(policy, &around, program)?;
+    let filter = filter(policy)?;
+    let launch = launch_of(program, filter.as_ref());
+    let covers = steps::covers(policy, &around);
+    Ok(Prepared {
+        steps: steps::of(policy, &around, &covers, &launch),
+        enforcement: receipt::of(policy, &around, filter.as_ref(), launch.cgroup),
+        warnings: Vec::new(),
+        filter,
+        around,
+    })
+}
+
+/// The filter of the level, or the user's own.
+fn filter(policy: &Policy) -> Result<Option<Filter>> {
+    Ok(match (&policy.syscalls, policy.level) {
+        (Syscalls::Unfiltered, _) | (Syscalls::Default, Level::Minimal) => None,
+        // At STRICT the network namespace is the wall: the guest keeps its own
+        // loopback.
+        (Syscalls::Default, _) => Some(Filter::process_standard()?),
+        (profile @ Syscalls::Profile(_), _) => Some(Filter::for_policy(profile)?),
+    })
+}
+
+/// Refuses what this host cannot enforce, before anything starts.
+fn check(policy: &Policy, around: &Surroundings) -> Result<()> {
+    if policy.syscalls != Syscalls::Unfiltered && !Host::get().seccomp {
+        return Err(Error::unsupported(
+            "enable_seccomp",
+            "this kernel has no seccomp filters",
+            "use a kernel with CONFIG_SECCOMP_FILTER, or do without by name: \
+             `enable_seccomp: false`",
+        ));
+    }
+    if policy.level < Level::Strict {
+        return Ok(());
+    }
+    if around.landlock_abi == 0 {
+        return Err(Error::unsupported(
+            "security_level: strict",
+            "this kernel has no Landlock, or it is not among the `lsm=` modules of the boot",
+            "boot with `lsm=landlock,…`, or use `security_level: standard`",
+        ));
+    }
+    if let Some((path, inside)) = policy.read_only_inside_writable().next() {
+        return Err(Error::unsupported(
+            "allowed_paths",
+            format!(
+                "`{}` is read-only inside the writable `{}`, which Landlock cannot express",
+                path.display(),
+                inside.display(),
+            ),
+            "use the namespace back end",
+        ));
+    }
+    Ok(())
+}
+
+/// Without namespaces there is a process with limits, and that is MINIMAL.
+fn refuse_above_minimal(policy: &Policy, gate: &Gate) -> Result<()> {
+    if policy.level == Level::Minimal {
+        return Ok(());
+    }
+    Err(Error::unsupported(
+        format!("security_level: {}", policy.level.name()),
+        format!("this host has no namespaces to give: {}", gate.reason),
+        format!("{}; or do with limits only: `security_level: minimal`", gate.fix),
+    ))
+}
