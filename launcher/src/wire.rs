@@ -69,10 +69,11 @@ pub struct Header {
     pub clone_step: u32,
     /// Step to name when init cannot fork the guest.
     pub fork_step: u32,
-    /// Keeps the spans aligned.
-    pub reserved: u32,
-    /// Calls the launcher makes before it clones.
-    pub before: Span,
+    /// Not 0: the run wants what `next` makes, fresh: a network namespace.
+    pub needs_next: u32,
+    /// Calls the launcher makes when it has answered, to have ready what the
+    /// next run will be born into.
+    pub next: Span,
     /// Calls of init (of the launcher itself in a [`Kind::Setup`]).
     pub init: Span,
     /// Calls of the guest; the last one is `execve`.

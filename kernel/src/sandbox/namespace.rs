@@ -46,7 +46,6 @@ use super::config::SandboxConfig;
 use super::error::{Error, Result};
 use super::outcome::{Exit, Outcome};
 use super::plan::Plan;
-use super::policy::Policy;
 use super::running::{Killer, Running};
 
 /// Runs programs in Linux namespaces: the recommended sandbox.
@@ -83,7 +82,7 @@ impl NamespaceIsolator {
     ///
     /// As for [`start`](Self::start), but for what only shows in the doing.
     pub fn plan(&self, command: &Command) -> Result<Plan> {
-        self.imp.plan(command, &Policy::new(&self.config)?)
+        self.imp.plan(command, &self.config)
     }
 
     /// Starts `command`.
@@ -95,7 +94,7 @@ impl NamespaceIsolator {
     /// cannot enforce, [`Setup`](super::Error::Setup) when a step fails. A
     /// failure inside init comes from [`Running::wait`].
     pub fn start(&self, command: Command) -> Result<Running> {
-        match self.imp.start(command, &Policy::new(&self.config)?)? {
+        match self.imp.start(command, &self.config)? {
             Ok(running) => Ok(running),
             Err(refused) => Err(Error::config(refused)),
         }
@@ -118,7 +117,7 @@ impl NamespaceIsolator {
     ///
     /// As for [`run`](Self::run).
     pub fn run_with(&self, command: Command, killer: &Killer) -> Result<Outcome> {
-        match self.imp.start(command, &Policy::new(&self.config)?)? {
+        match self.imp.start(command, &self.config)? {
             Ok(running) => running.killed_by(killer).wait(),
             Err(refused) => Ok(Outcome::refused(Exit::Refused(refused))),
         }

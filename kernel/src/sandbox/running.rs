@@ -67,7 +67,7 @@ pub(crate) enum Guest {
         any(neuroflow_portable, not(target_os = "linux")),
         expect(dead_code, reason = "there are no namespaces")
     )]
-    Namespace(namespace::Guest),
+    Namespace(Box<namespace::Guest>),
 }
 
 impl Guest {

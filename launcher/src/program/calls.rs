@@ -1,11 +1,11 @@
 //! Making the calls of a list, in order, until one fails.
 
+use crate::call;
 use crate::message::Message;
 use crate::sys::{self, NR, exit};
 use crate::wire::{
     Call, NO_SLOT, POINTER, PSEUDO_POINTERS, PSEUDO_STORE, PSEUDO_USER_NAMESPACE, SLOT, Span,
 };
-use crate::call;
 
 /// A call that failed: the plan's step it belongs to, and what the system said.
 pub struct Failure {
@@ -19,11 +19,12 @@ pub fn make(message: &mut Message, span: Span) -> Result<(), Failure> {
         let record = message.call_at(span, index);
         let fail = |errno| Failure { step: record.step, errno };
         match make_one(message, &record) {
-            Ok(result) if record.save != NO_SLOT => match message.slots.get_mut(record.save as usize)
-            {
-                Some(slot) => *slot = result,
-                None => exit(77),
-            },
+            Ok(result) if record.save != NO_SLOT => {
+                match message.slots.get_mut(record.save as usize) {
+                    Some(slot) => *slot = result,
+                    None => exit(77),
+                }
+            }
             Ok(_) => {}
             Err(errno) if record.tolerate != 0 && errno == record.tolerate as i32 => {}
             Err(errno) => return Err(fail(errno)),

@@ -57,14 +57,16 @@ const EPOLL_CLOEXEC: u64 = 0o2_000_000;
 
 pub extern "C" fn main() -> ! {
     let _ = call(NR.close, &[wire::PROGRAM_FD as u64]);
-    let socket = make_private(wire::SOCKET_FD as u64);
-    let host = make_private(wire::HOST_FD as u64);
+    let socket = keep(wire::SOCKET_FD as u64);
+    let host = keep(wire::HOST_FD as u64);
+    raise_descriptor_limit();
     let epoll = match call(NR.epoll_create1, &[EPOLL_CLOEXEC]) {
-        Ok(epoll) => make_private(epoll),
+        Ok(epoll) => keep(epoll),
         Err(_) => exit(71),
     };
-    watch(epoll, socket, SOCKET);
-    watch(epoll, host, HOST);
+    if watch(epoll, socket, SOCKET).and(watch(epoll, host, HOST)).is_err() {
+        exit(71);
+    }
 
     loop {
         let mut event = EpollEvent { events: 0, data: 0 };
@@ -80,20 +82,33 @@ pub extern "C" fn main() -> ! {
     }
 }
 
-/// Adds a descriptor to the event loop; without it we could not do our work.
-fn watch(epoll: u64, fd: u64, data: u64) {
+/// Takes as many descriptors as we may have and can number; every live sandbox
+/// costs three. It cannot fail to be less than before.
+fn raise_descriptor_limit() {
+    const RLIMIT_NOFILE: u64 = 7;
+    let mut limit = [0_u64; 2];
+    let _ = call(NR.prlimit64, &[0, RLIMIT_NOFILE, 0, limit.as_mut_ptr() as u64]);
+    limit[0] = limit[1].min(run::MOST_DESCRIPTORS);
+    let _ = call(NR.prlimit64, &[0, RLIMIT_NOFILE, limit.as_ptr() as u64, 0]);
+}
+
+/// Adds a descriptor to the event loop.
+fn watch(epoll: u64, fd: u64, data: u64) -> Result<u64, i32> {
     let event = EpollEvent { events: EPOLLIN, data };
-    if call(NR.epoll_ctl, &[epoll, EPOLL_CTL_ADD, fd, &raw const event as u64]).is_err() {
-        exit(71);
-    }
+    call(NR.epoll_ctl, &[epoll, EPOLL_CTL_ADD, fd, &raw const event as u64])
 }
 
 /// Moves a descriptor to the launcher's own range, close-on-exec.
-fn make_private(fd: u64) -> u64 {
+fn make_private(fd: u64) -> Result<u64, i32> {
     const F_DUPFD_CLOEXEC: u64 = 1030;
     let moved = call(NR.fcntl, &[fd, F_DUPFD_CLOEXEC, u64::from(wire::PRIVATE_FD_BASE)]);
     let _ = call(NR.close, &[fd]);
-    moved.unwrap_or_else(|_| exit(72))
+    moved
+}
+
+/// Moves a descriptor that we cannot do without.
+fn keep(fd: u64) -> u64 {
+    make_private(fd).unwrap_or_else(|_| exit(72))
 }
 
 /// Makes a system call of the launcher's own.

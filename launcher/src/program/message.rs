@@ -182,10 +182,13 @@ pub fn report_failure(socket: u64, step: u32, errno: i32) {
 /// Answers the host: a sandbox runs, and here is a pidfd of its init.
 pub fn report_started(socket: u64, pid: i32, pidfd: u64) {
     let mut report = Report { event: Event::Done as u32, status: pid, ..Report::default() };
-    let vector =
-        IoVec { base: (&raw mut report).cast::<u8>(), length: size_of::<Report>() as u64 };
-    let mut control =
-        Control { length: CONTROL_HEADER + 4, level: SOL_SOCKET, kind: SCM_RIGHTS, fds: [-1; MAX_SLOTS] };
+    let vector = IoVec { base: (&raw mut report).cast::<u8>(), length: size_of::<Report>() as u64 };
+    let mut control = Control {
+        length: CONTROL_HEADER + 4,
+        level: SOL_SOCKET,
+        kind: SCM_RIGHTS,
+        fds: [-1; MAX_SLOTS],
+    };
     control.fds[0] = pidfd as i32;
     let header = MessageHeader {
         name: 0,

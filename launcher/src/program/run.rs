@@ -1,10 +1,12 @@
 //! One sandbox: cloning init, what init does, and reaping it.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use crate::calls::{self, Failure};
 use crate::message::{Message, report, report_failure, report_started};
 use crate::sys::{NR, exit};
 use crate::wire::{Event, Header, Kind, NO_SLOT, PRIVATE_FD_BASE, Report};
-use crate::{call, make_private, watch};
+use crate::{call, keep, make_private, watch};
 
 /// `struct clone_args` (`uapi/linux/sched.h`).
 #[repr(C)]
@@ -46,22 +48,59 @@ fn clone_into(flags: u64, pidfd: Option<&mut i32>, cgroup: u64) -> Result<u64, i
     call(NR.clone3, &[&raw const args as u64, size_of::<CloneArgs>() as u64])
 }
 
+/// Whether what [`Header::next`] makes is fresh: made, and no run was born into
+/// it yet. One thread, so plain loads and stores will do.
+static NEXT_IS_FRESH: AtomicBool = AtomicBool::new(false);
+
+/// Makes it, unless it is fresh.
+fn freshen(message: &mut Message, header: &Header) -> Result<(), Failure> {
+    if header.needs_next != 0 && !NEXT_IS_FRESH.load(Ordering::Relaxed) {
+        calls::make(message, header.next)?;
+        NEXT_IS_FRESH.store(true, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
 /// A live sandbox, as the event loop remembers it.
 pub struct Sandbox {
     pid: u64,
     pidfd: u64,
     report: u64,
+    mounts: u64,
 }
 
+/// Descriptors have numbers below this: our own limit sees to it.
+pub const MOST_DESCRIPTORS: u64 = 1 << 14;
+
+/// No descriptor, where there may be none: 0 is /dev/null.
+const NO_DESCRIPTOR: u64 = 0;
+
 impl Sandbox {
-    /// The three numbers in one word: a pid has 22 bits at most (PID_MAX_LIMIT),
-    /// a descriptor 20 (the default of fs.nr_open).
+    /// The four numbers in one word: a pid has 22 bits at most (PID_MAX_LIMIT).
     fn pack(&self) -> u64 {
-        self.pid << 40 | self.pidfd << 20 | self.report
+        self.pid << 42 | self.pidfd << 28 | self.report << 14 | self.mounts
     }
 
     pub fn unpack(word: u64) -> Self {
-        Self { pid: word >> 40, pidfd: word >> 20 & 0xf_ffff, report: word & 0xf_ffff }
+        let descriptor = |shift: u32| word >> shift & (MOST_DESCRIPTORS - 1);
+        Self {
+            pid: word >> 42,
+            pidfd: descriptor(28),
+            report: descriptor(14),
+            mounts: descriptor(0),
+        }
+    }
+}
+
+/// Takes hold of a sandbox's mount namespace, so that the kernel takes it apart
+/// when we let go and not while its end is waited for: that takes it an RCU grace
+/// period. A kernel that cannot (before 6.11) just takes it apart earlier.
+fn hold_mounts(pidfd: u64) -> u64 {
+    /// `_IO(0xFF, 3)` of `uapi/linux/pidfd.h`.
+    const PIDFD_GET_MNT_NAMESPACE: u64 = 0xff03;
+    match call(NR.ioctl, &[pidfd, PIDFD_GET_MNT_NAMESPACE, 0]) {
+        Ok(namespace) => make_private(namespace).unwrap_or(NO_DESCRIPTOR),
+        Err(_) => NO_DESCRIPTOR,
     }
 }
 
@@ -80,23 +119,46 @@ pub fn serve(socket: u64, epoll: u64) {
         return;
     }
 
-    match start(&mut message, &header) {
-        Ok((pid, pidfd)) => {
-            let pidfd = make_private(pidfd);
-            let report_end = make_private(message.slots[header.report_slot as usize]);
-            let sandbox = Sandbox { pid, pidfd, report: report_end };
-            watch(epoll, pidfd, sandbox.pack());
-            report_started(socket, pid as i32, pidfd);
-        }
+    let started = start(&mut message, &header)
+        .and_then(|(pid, pidfd)| adopt(&message, &header, epoll, pid, pidfd));
+    match started {
+        Ok((pid, pidfd)) => report_started(socket, pid as i32, pidfd),
         Err(Failure { step, errno }) => report_failure(socket, step, errno),
     }
+    // The guest runs now; what follows is in nobody's way. A failure shows again,
+    // and is reported, when the next run asks for it.
+    let _ = freshen(&mut message, &header);
     close_run_descriptors();
     message.wipe();
 }
 
+/// Takes init into the event loop, or ends it if there is no room.
+fn adopt(
+    message: &Message,
+    header: &Header,
+    epoll: u64,
+    pid: u64,
+    pidfd: u64,
+) -> Result<(u64, u64), Failure> {
+    let adopted = make_private(pidfd).and_then(|pidfd| {
+        let report = make_private(message.slots[header.report_slot as usize])?;
+        let sandbox = Sandbox { pid, pidfd, report, mounts: hold_mounts(pidfd) };
+        watch(epoll, pidfd, sandbox.pack()).map(|_| (pid, pidfd))
+    });
+    adopted.map_err(|errno| {
+        const SIGKILL: u64 = 9;
+        let _ = call(NR.kill, &[pid, SIGKILL]);
+        let _ = wait(pid);
+        Failure { step: header.clone_step, errno }
+    })
+}
+
 /// Clones init. In the child this does not return.
 fn start(message: &mut Message, header: &Header) -> Result<(u64, u64), Failure> {
-    calls::make(message, header.before)?;
+    freshen(message, header)?;
+    if header.needs_next != 0 {
+        NEXT_IS_FRESH.store(false, Ordering::Relaxed);
+    }
     let cgroup = match header.cgroup_slot {
         NO_SLOT => u64::MAX,
         slot => message.slots[slot as usize],
@@ -112,10 +174,9 @@ fn init(message: &mut Message, header: &Header) -> ! {
     // First of all: the launcher's socket and the other runs' report ends are
     // open here too, and would never reach end of file.
     let _ = call(NR.close_range, &[u64::from(PRIVATE_FD_BASE), u64::from(u32::MAX), 0]);
-    let report_end = make_private(message.slots[header.report_slot as usize]);
-    let guest = calls::make(message, header.init).and_then(|()| {
-        clone(0, None).map_err(|errno| Failure { step: header.fork_step, errno })
-    });
+    let report_end = keep(message.slots[header.report_slot as usize]);
+    let guest = calls::make(message, header.init)
+        .and_then(|()| clone(0, None).map_err(|errno| Failure { step: header.fork_step, errno }));
     let guest = match guest {
         Ok(0) => become_guest(message, header, report_end),
         Ok(guest) => guest,
@@ -174,6 +235,9 @@ pub fn reap(sandbox: Sandbox) {
     report(sandbox.report, &Report { event: Event::Gone as u32, ..ended });
     let _ = call(NR.close, &[sandbox.report]);
     let _ = call(NR.close, &[sandbox.pidfd]);
+    if sandbox.mounts != NO_DESCRIPTOR {
+        let _ = call(NR.close, &[sandbox.mounts]);
+    }
 }
 
 /// wait4(2) for one process (`u64::MAX`: any), with what it and those it waited
@@ -184,8 +248,7 @@ fn wait(pid: u64) -> (Result<u64, i32>, Report) {
     // `struct rusage`: two timevals, then 14 longs of which maxrss is the first.
     let mut usage = [0_u64; 18];
     let pid = loop {
-        let pid =
-            call(NR.wait4, &[pid, &raw mut status as u64, WALL, usage.as_mut_ptr() as u64]);
+        let pid = call(NR.wait4, &[pid, &raw mut status as u64, WALL, usage.as_mut_ptr() as u64]);
         const EINTR: i32 = 4;
         if pid != Err(EINTR) {
             break pid;

@@ -16,8 +16,9 @@ mod sys;
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use cgroup::Delegation;
@@ -26,10 +27,12 @@ pub(crate) use guest::Guest;
 use handover::Handover;
 use launch::Launcher;
 use program::Payload;
+use surroundings::Identity;
 pub(crate) use surroundings::look;
 
-use super::plan::{Launch, Steps, Surroundings};
+use super::plan::{Launch, Step, Steps, Surroundings};
 use crate::sandbox::command::Command;
+use crate::sandbox::config::SandboxConfig;
 use crate::sandbox::error::{Error, Result};
 use crate::sandbox::outcome::Enforcement;
 use crate::sandbox::plan::{Backend, Plan, PlannedStep};
@@ -42,7 +45,9 @@ use crate::sandbox::seccomp::Filter;
 /// The state of an isolator: its launcher, once there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Isolator {
-    launcher: Mutex<Option<Ready>>,
+    ready: Mutex<Option<Ready>>,
+    /// What the last run of a config was prepared to; the next is like it.
+    known: Mutex<Option<Arc<Known>>>,
     /// A try has shown that what is to be shown cannot be idmapped.
     unmappable: AtomicBool,
 }
@@ -51,7 +56,9 @@ pub(crate) struct Isolator {
 #[derive(Clone, Debug)]
 struct Ready {
     launcher: Arc<Launcher>,
-    template: Arc<Vec<super::plan::Step>>,
+    template: Arc<Vec<Step>>,
+    /// Which files the shown paths were then.
+    identities: Arc<Vec<Identity>>,
 }
 
 /// All that is known before anything is done.
@@ -66,13 +73,30 @@ pub(crate) struct Prepared {
     pub(crate) warnings: Vec<String>,
 }
 
+/// A config checked and prepared for a program.
+#[derive(Debug)]
+struct Known {
+    policy: Policy,
+    program: PathBuf,
+    prepared: Arc<Prepared>,
+}
+
+/// What differs from run to run.
+struct Run<'r> {
+    at: Instant,
+    command: &'r mut Command,
+    policy: &'r Policy,
+    prepared: Arc<Prepared>,
+}
+
 impl Isolator {
-    pub(super) fn plan(&self, command: &Command, policy: &Policy) -> Result<Plan> {
-        let program = match startable(command, policy)? {
+    pub(super) fn plan(&self, command: &Command, config: &SandboxConfig) -> Result<Plan> {
+        let policy = Policy::new(config)?;
+        let program = match startable(command, &policy)? {
             Startable::Program(program) => program,
             Startable::Refused(why) => return Err(Error::config(why)),
         };
-        let prepared = prepare(policy, &program, self.unmappable())?;
+        let prepared = prepare(&policy, &program, self.unmappable())?;
         Ok(prepared.into_plan(Backend::Namespace, &program, command))
     }
 
@@ -80,15 +104,37 @@ impl Isolator {
     pub(super) fn start(
         &self,
         mut command: Command,
-        policy: &Policy,
+        config: &SandboxConfig,
     ) -> Result<Result<Running, String>> {
         let at = Instant::now();
-        let program = match startable(&command, policy)? {
+        let known = lock(&self.known).clone();
+        if let Some(known) = known
+            && let Some(ready) = self.usable(&known.policy)
+        {
+            match startable(&command, &known.policy)? {
+                Startable::Program(program) if program.path == known.program => {
+                    let (policy, prepared) = (&known.policy, Arc::clone(&known.prepared));
+                    return Run { at, command: &mut command, policy, prepared }
+                        .start(ready)
+                        .map(Ok);
+                }
+                Startable::Program(_) => {}
+                Startable::Refused(why) => return Ok(Err(why)),
+            }
+        }
+
+        let policy = Policy::new(config)?;
+        let program = match startable(&command, &policy)? {
             Startable::Program(program) => program,
             Startable::Refused(why) => return Ok(Err(why)),
         };
-        let prepare = |unmappable| prepare(policy, &program, unmappable);
-        self.launch(at, &mut command, policy, &prepare).map(Ok)
+        let (prepared, ready) =
+            self.ready(&policy, &|unmappable| prepare(&policy, &program, unmappable))?;
+        let run = Run { at, command: &mut command, policy: &policy, prepared };
+        let prepared = Arc::clone(&run.prepared);
+        let running = run.start(ready)?;
+        *lock(&self.known) = Some(Arc::new(Known { policy, program: program.path, prepared }));
+        Ok(Ok(running))
     }
 
     /// Starts a guest by the steps that `prepare` works out. The process back end
@@ -101,45 +147,7 @@ impl Isolator {
         prepare: &dyn Fn(bool) -> Result<Prepared>,
     ) -> Result<Running> {
         let (prepared, ready) = self.ready(policy, prepare)?;
-        let (ends, streams) = running::open_streams(command.take_stdin(), policy.max_output)
-            .map_err(|source| Error::setup("open the guest's streams", source))?;
-        let (reports, theirs) = launch::seqpacket_pair()
-            .map_err(|source| Error::setup("open the sandbox's report socket", source))?;
-
-        let cgroup = match Delegation::get() {
-            Ok(delegation) => Some(delegation.make(policy)?),
-            Err(_) => None,
-        };
-        let born_in = cgroup.as_ref().map(cgroup::Cgroup::open).transpose()?;
-        let message = message(command, policy, &prepared, born_in.is_some());
-        let program = command.get_program().to_string_lossy().into_owned();
-        let mut descriptors =
-            vec![ends.stdin.as_fd(), ends.stdout.as_fd(), ends.stderr.as_fd(), theirs.as_fd()];
-        descriptors.extend(born_in.as_ref().map(AsFd::as_fd));
-        // Before the guest can look at it.
-        let handover = lend(policy, &prepared.around)?;
-        let cloned =
-            ready.launcher.run(&prepared.steps, &message, &descriptors).map_err(gates::explain)?;
-
-        let cgroup_missing = cgroup.is_none();
-        let guest = Guest {
-            cgroup,
-            _handover: handover,
-            init: cloned.init,
-            pid: cloned.pid,
-            reports,
-            steps: Arc::new(prepared.steps),
-            program,
-            _launcher: ready.launcher,
-        };
-        Running::new(Started {
-            guest: running::Guest::Namespace(guest),
-            streams,
-            at,
-            limits: Limits::of(policy),
-            watch: Watch { memory: cgroup_missing, cpu: true },
-            enforcement: prepared.enforcement,
-        })
+        Run { at, command, policy, prepared }.start(ready)
     }
 
     /// Prepares a run and its launcher; once more without owner maps, if it shows
@@ -148,11 +156,11 @@ impl Isolator {
         &self,
         policy: &Policy,
         prepare: &dyn Fn(bool) -> Result<Prepared>,
-    ) -> Result<(Prepared, Ready)> {
+    ) -> Result<(Arc<Prepared>, Ready)> {
         let prepared = prepare(self.unmappable())?;
         surroundings::make_work_dir(policy)?;
-        match self.launcher(&prepared.steps) {
-            Ok(ready) => Ok((prepared, ready)),
+        match self.launcher(policy, &prepared.steps.template) {
+            Ok(ready) => Ok((Arc::new(prepared), ready)),
             Err(error) if launch::is_unmappable(&error) && !self.unmappable() => {
                 self.unmappable.store(true, Ordering::Relaxed);
                 self.ready(policy, prepare)
@@ -166,20 +174,78 @@ impl Isolator {
         self.unmappable.load(Ordering::Relaxed)
     }
 
-    /// The launcher whose template is that of `steps`, spawned if need be.
-    fn launcher(&self, steps: &Steps) -> Result<Ready> {
-        let mut launcher = self.launcher.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ready) = launcher.as_ref()
-            && ready.launcher.is_usable()
-            && *ready.template == steps.template
+    /// The launcher, if it lives and what its template shows is what lies at the
+    /// policy's paths now: somebody may have removed and remade the work dir.
+    fn usable(&self, policy: &Policy) -> Option<Ready> {
+        let ready = lock(&self.ready).clone()?;
+        let usable =
+            ready.launcher.is_usable() && surroundings::identities(policy) == *ready.identities;
+        usable.then_some(ready)
+    }
+
+    /// The launcher whose template is this one, spawned if need be.
+    fn launcher(&self, policy: &Policy, template: &[Step]) -> Result<Ready> {
+        if let Some(ready) = self.usable(policy)
+            && *ready.template == template
         {
-            return Ok(ready.clone());
+            return Ok(ready);
         }
-        let spawned = Launcher::spawn(steps)?;
-        let ready =
-            Ready { launcher: Arc::new(spawned), template: Arc::new(steps.template.clone()) };
-        *launcher = Some(ready.clone());
+        let ready = Ready {
+            identities: Arc::new(surroundings::identities(policy)),
+            launcher: Arc::new(Launcher::spawn(template)?),
+            template: Arc::new(template.to_vec()),
+        };
+        *lock(&self.ready) = Some(ready.clone());
         Ok(ready)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Run<'_> {
+    fn start(self, ready: Ready) -> Result<Running> {
+        let Run { at, command, policy, prepared } = self;
+        let (ends, streams) = running::open_streams(command.take_stdin(), policy.max_output)
+            .map_err(|source| Error::setup("open the guest's streams", source))?;
+        let (reports, theirs) = launch::seqpacket_pair()
+            .map_err(|source| Error::setup("open the sandbox's report socket", source))?;
+        let cgroup = match Delegation::get() {
+            Ok(delegation) => Some(delegation.make(policy)?),
+            Err(_) => None,
+        };
+        let born_in = cgroup.as_ref().map(cgroup::Cgroup::open).transpose()?;
+
+        let message = message(command, policy, &prepared, born_in.is_some());
+        let mut descriptors =
+            vec![ends.stdin.as_fd(), ends.stdout.as_fd(), ends.stderr.as_fd(), theirs.as_fd()];
+        descriptors.extend(born_in.as_ref().map(AsFd::as_fd));
+        // Before the guest can look at it.
+        let handover = lend(policy, &prepared.around)?;
+        let cloned =
+            ready.launcher.run(&prepared.steps, &message, &descriptors).map_err(gates::explain)?;
+
+        let watch = Watch { memory: cgroup.is_none(), cpu: true };
+        let enforcement = prepared.enforcement.clone();
+        let guest = Guest {
+            cgroup,
+            _handover: handover,
+            init: cloned.init,
+            pid: cloned.pid,
+            reports,
+            prepared,
+            program: command.get_program().to_string_lossy().into_owned(),
+            _launcher: ready.launcher,
+        };
+        Running::new(Started {
+            guest: running::Guest::Namespace(Box::new(guest)),
+            streams,
+            at,
+            limits: Limits::of(policy),
+            watch,
+            enforcement,
+        })
     }
 }
 

@@ -100,10 +100,11 @@ pub enum Step {
     /// Stop being host root; keep the capabilities for starting sandboxes.
     BecomeUnprivileged(Owner),
 
+    /// Enter a fresh network namespace, for the next init to be born into. It
+    /// takes the kernel a millisecond, so it is made while nobody waits.
+    NewNetwork,
     /// Clone init into namespaces of its own.
     NewNamespaces {
-        /// Whether the network is one of them.
-        network: bool,
         /// Whether init is born in a cgroup of the run's own.
         cgroup: bool,
     },
@@ -269,9 +270,10 @@ impl fmt::Display for Step {
             Self::BecomeUnprivileged(owner) => {
                 write!(f, "become host user {}, group {}", owner.uid, owner.gid)
             }
-            Self::NewNamespaces { network, cgroup } => {
-                f.write_str("clone init into new user, PID, mount, IPC, UTS, cgroup")?;
-                f.write_str(if *network { " and network namespaces" } else { " namespaces" })?;
+            Self::NewNamespaces { cgroup } => {
+                f.write_str(
+                    "clone init into new user, PID, mount, IPC, UTS and cgroup namespaces",
+                )?;
                 f.write_str(if *cgroup { ", born in the run's cgroup" } else { "" })
             }
             Self::DieWithLauncher => f.write_str("end with the launcher"),
@@ -290,6 +292,7 @@ impl fmt::Display for Step {
             Self::MountProc => f.write_str("mount proc on /proc"),
             Self::ProtectProc(path) => write!(f, "make {path} read-only"),
             Self::MaskProc(path) => write!(f, "hide {path}"),
+            Self::NewNetwork => f.write_str("enter a fresh network namespace"),
             Self::LoopbackUp => f.write_str("bring the loopback interface up"),
             Self::SetHostName => write!(f, "set the host name to {HOST_NAME}"),
             Self::NewKeyring => f.write_str("join a keyring of its own"),
@@ -343,6 +346,21 @@ pub struct Surroundings {
     pub unmappable: bool,
 }
 
+impl Surroundings {
+    fn caller(&self) -> Owner {
+        self.caller.unwrap_or(Owner { uid: GUEST_ID, gid: GUEST_ID })
+    }
+
+    /// The guest's ids as the launcher sees them: rootless, it sees itself as
+    /// [`GUEST_ID`] of a user namespace of its own.
+    fn guest_ids(&self) -> Owner {
+        match self.guest {
+            Some(guest) if self.root => guest,
+            _ => Owner { uid: GUEST_ID, gid: GUEST_ID },
+        }
+    }
+}
+
 /// What kind of thing a path is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -355,6 +373,9 @@ pub enum Entry {
 }
 
 /// Parts of /proc that tell of the whole machine, or of kernel memory.
+///
+/// Those that only root can read are out of reach already: the guest is not root
+/// for the host. They are hidden if others can read them.
 pub const HIDDEN_PROC: &[&str] = &[
     "/proc/kcore",
     "/proc/keys",
@@ -390,6 +411,8 @@ pub const DEVICES: &[(&str, u32, u32)] = &[
 pub struct Steps {
     /// Once per launcher: the template.
     pub template: Vec<Step>,
+    /// By the launcher, for every run, ahead of time.
+    pub next: Vec<Step>,
     /// By init, for every run; the first is the clone that makes init.
     pub init: Vec<Step>,
     /// By the guest, up to its exec.
@@ -414,15 +437,25 @@ impl Steps {
     /// cannot move.
     #[must_use]
     pub fn new(policy: &Policy, around: &Surroundings, launch: &Launch) -> Self {
-        let caller = around.caller.unwrap_or(Owner { uid: GUEST_ID, gid: GUEST_ID });
-        // Rootless, the launcher sees itself as GUEST_ID of its own namespace.
-        let guest = match around.guest {
-            Some(guest) if around.root => guest,
-            _ => Owner { uid: GUEST_ID, gid: GUEST_ID },
-        };
+        Self { template: Self::template(policy, around), ..Self::run(policy, around, launch) }
+    }
+
+    /// The steps of the template alone.
+    #[must_use]
+    pub fn template(policy: &Policy, around: &Surroundings) -> Vec<Step> {
+        template(policy, around, around.caller(), around.guest_ids())
+    }
+
+    /// The steps of a run alone.
+    #[must_use]
+    pub fn run(policy: &Policy, around: &Surroundings, launch: &Launch) -> Self {
         Self {
-            template: template(policy, around, caller, guest),
-            init: init(policy, around, guest, launch.cgroup),
+            template: Vec::new(),
+            next: match policy.network {
+                Network::None => own_network(),
+                Network::All | Network::Hosts(_) => Vec::new(),
+            },
+            init: init(policy, around, around.guest_ids(), launch.cgroup),
             guest: guest_steps(policy, launch),
             after: vec![Step::ConfineInit],
         }
@@ -431,10 +464,11 @@ impl Steps {
     /// All steps with the process that takes each.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Step)> {
         let template = self.template.iter().map(|step| ("launcher", step));
+        let next = self.next.iter().map(|step| ("launcher", step));
         let init = self.init.iter().map(|step| ("init", step));
         let guest = self.guest.iter().map(|step| ("guest", step));
         let after = self.after.iter().map(|step| ("init", step));
-        template.chain(init).chain(guest).chain(after)
+        template.chain(next).chain(init).chain(guest).chain(after)
     }
 }
 
@@ -595,9 +629,8 @@ const ETC_FILES: &[(&str, &str)] = &[
 ];
 
 fn init(policy: &Policy, around: &Surroundings, guest: Owner, cgroup: bool) -> Vec<Step> {
-    let network = policy.network == Network::None;
     let mut steps = vec![
-        Step::NewNamespaces { network, cgroup },
+        Step::NewNamespaces { cgroup },
         Step::DieWithLauncher,
         Step::MapIds { outside: guest },
     ];
@@ -606,9 +639,6 @@ fn init(policy: &Policy, around: &Surroundings, guest: Owner, cgroup: bool) -> V
     steps.push(Step::MountProc);
     steps.extend(STEERING_PROC.iter().map(|path| Step::ProtectProc(path)));
     steps.extend(around.hidden_proc.iter().map(|path| Step::MaskProc(path)));
-    if network {
-        steps.push(Step::LoopbackUp);
-    }
     steps.push(Step::SetHostName);
     steps.push(Step::NewKeyring);
     // After the last mount: a mount needs CAP_SYS_ADMIN, and Landlock refuses it.
@@ -694,6 +724,11 @@ fn landlock_rules(policy: &Policy, around: &Surroundings) -> Vec<LandlockRule> {
         allow(path, rights, directory);
     }
     rules
+}
+
+/// A network of the guest's own, with nobody in it.
+pub(crate) fn own_network() -> Vec<Step> {
+    vec![Step::NewNetwork, Step::LoopbackUp]
 }
 
 pub(crate) fn guest_steps(policy: &Policy, launch: &Launch) -> Vec<Step> {

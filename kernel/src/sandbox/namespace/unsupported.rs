@@ -3,10 +3,10 @@
 use std::os::fd::BorrowedFd;
 
 use crate::sandbox::command::Command;
+use crate::sandbox::config::SandboxConfig;
 use crate::sandbox::error::{Error, Result};
 use crate::sandbox::host::{Gate, Host};
 use crate::sandbox::plan::Plan;
-use crate::sandbox::policy::Policy;
 use crate::sandbox::running::verdict::Ended;
 use crate::sandbox::running::{Running, Sample};
 
@@ -19,12 +19,12 @@ pub(super) struct Isolator;
 
 impl Isolator {
     #[expect(clippy::unused_self, reason = "the twin has state")]
-    pub(super) fn plan(&self, _: &Command, _: &Policy) -> Result<Plan> {
+    pub(super) fn plan(&self, _: &Command, _: &SandboxConfig) -> Result<Plan> {
         Err(Error::unsupported("namespaces", REASON, FIX))
     }
 
     #[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "as the twin")]
-    pub(super) fn start(&self, _: Command, _: &Policy) -> Result<Result<Running, String>> {
+    pub(super) fn start(&self, _: Command, _: &SandboxConfig) -> Result<Result<Running, String>> {
         Err(Error::unsupported("namespaces", REASON, FIX))
     }
 }

@@ -60,9 +60,8 @@ impl Data {
 /// Which list a call goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum List {
-    /// The launcher's, before it clones.
-    #[expect(dead_code, reason = "entering a pooled network namespace will stand here")]
-    Before,
+    /// The launcher's, when it has answered: for the next run.
+    Next,
     /// Init's; the launcher's own in a set-up.
     Init,
     /// The guest's.
@@ -199,7 +198,7 @@ impl Encoder {
         let data_start = offset as u64;
         self.move_pointers(data_start);
 
-        let [before, init, guest, after] = spans;
+        let [next, init, guest, after] = spans;
         let header = Header {
             magic: MAGIC,
             kind: kind as u32,
@@ -209,8 +208,8 @@ impl Encoder {
             cgroup_slot: clone.cgroup_slot.unwrap_or(NO_SLOT),
             clone_step: clone.clone_step,
             fork_step: clone.fork_step,
-            reserved: 0,
-            before,
+            needs_next: u32::from(next.count > 0),
+            next,
             init,
             guest,
             after,

@@ -8,7 +8,8 @@ use std::time::Duration;
 use neuroflow_launcher::wire::{Event, Report};
 use rustix::process::Signal;
 
-use super::super::plan::{Step, Steps};
+use super::super::plan::Step;
+use super::Prepared;
 use super::cgroup::Cgroup;
 use super::handover::Handover;
 use super::launch::{Launcher, receive};
@@ -29,7 +30,7 @@ pub(crate) struct Guest {
     pub(super) cgroup: Option<Cgroup>,
     /// The work dir, where it had to be lent. Given back when nothing runs.
     pub(super) _handover: Option<Handover>,
-    pub(super) steps: Arc<Steps>,
+    pub(super) prepared: Arc<Prepared>,
     /// As the caller named it, for errors.
     pub(super) program: String,
     /// Lives while its sandboxes do.
@@ -104,7 +105,7 @@ impl Guest {
     /// The step that failed, in words.
     fn failure(&self, report: &Report) -> Error {
         let source = io::Error::from_raw_os_error(report.errno);
-        match program::step_of_run(&self.steps, report.step) {
+        match program::step_of_run(&self.prepared.steps, report.step) {
             Some(Step::Exec(_)) if report.errno == libc::ENOENT => {
                 Error::NotFound { program: self.program.clone() }
             }

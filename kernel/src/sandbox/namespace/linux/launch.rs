@@ -15,7 +15,7 @@ use rustix::net::{
 };
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
-use super::super::plan::Steps;
+use super::super::plan::{Step, Steps};
 use super::{program, sys};
 use crate::sandbox::error::{Error, Result};
 
@@ -43,14 +43,14 @@ pub(super) struct Cloned {
 
 impl Launcher {
     /// Spawns a launcher and has it make the template.
-    pub(super) fn spawn(steps: &Steps) -> Result<Self> {
+    pub(super) fn spawn(template: &[Step]) -> Result<Self> {
         let launcher = Self::spawn_bare()
             .map_err(|source| Error::setup("start the sandbox's launcher", source))?;
-        let (report, _) = launcher.request(&program::setup(steps), &[])?;
+        let (report, _) = launcher.request(&program::setup(template), &[])?;
         if report.event == Event::Done as u32 {
             return Ok(launcher);
         }
-        let step = usize::try_from(report.step).ok().and_then(|step| steps.template.get(step));
+        let step = usize::try_from(report.step).ok().and_then(|step| template.get(step));
         let step = step.map_or_else(|| "make the template".to_owned(), ToString::to_string);
         Err(Error::setup(step, io::Error::from_raw_os_error(report.errno)))
     }

@@ -69,10 +69,10 @@ pub(super) struct Payload<'r> {
 }
 
 /// The message that makes the template.
-pub(super) fn setup(steps: &Steps) -> Vec<u8> {
+pub(super) fn setup(template: &[Step]) -> Vec<u8> {
     let mut encoder = Encoder::default();
     let mut held = Held::default();
-    for (index, step) in steps.template.iter().enumerate() {
+    for (index, step) in template.iter().enumerate() {
         encoder.step(index);
         encode_template(&mut encoder, step, &mut held);
     }
@@ -82,7 +82,7 @@ pub(super) fn setup(steps: &Steps) -> Vec<u8> {
 }
 
 /// The message that starts one sandbox. Step numbers in reports count through
-/// init, guest and after; [`step_of_run`] finds the step again.
+/// init, guest, after and next; [`step_of_run`] finds the step again.
 pub(super) fn run(steps: &Steps, payload: &Payload<'_>) -> Vec<u8> {
     let mut encoder = Encoder::default();
     let mut flags = 0;
@@ -91,7 +91,7 @@ pub(super) fn run(steps: &Steps, payload: &Payload<'_>) -> Vec<u8> {
     for (index, step) in steps.init.iter().enumerate() {
         encoder.step(index);
         match step {
-            Step::NewNamespaces { network, .. } => flags = namespaces(*network),
+            Step::NewNamespaces { .. } => flags = NAMESPACES,
             Step::ForkGuest => fork_step = index,
             step => encode_init(&mut encoder, step, &mut held),
         }
@@ -109,6 +109,11 @@ pub(super) fn run(steps: &Steps, payload: &Payload<'_>) -> Vec<u8> {
             _ => unreachable!("a step of another process in init"),
         }
     }
+    let next_start = guest_start + steps.guest.len() + steps.after.len();
+    for (index, step) in steps.next.iter().enumerate() {
+        encoder.step(next_start + index);
+        encode_next(&mut encoder, step);
+    }
     let clone = Clone {
         flags,
         report_slot: REPORT_SLOT,
@@ -122,18 +127,25 @@ pub(super) fn run(steps: &Steps, payload: &Payload<'_>) -> Vec<u8> {
 /// The step that number `step` of a run's report means.
 pub(super) fn step_of_run(steps: &Steps, step: u32) -> Option<&Step> {
     let index = usize::try_from(step).ok()?;
-    steps.init.iter().chain(&steps.guest).chain(&steps.after).nth(index)
+    steps.init.iter().chain(&steps.guest).chain(&steps.after).chain(&steps.next).nth(index)
 }
 
-fn namespaces(network: bool) -> u64 {
-    let flags = libc::CLONE_NEWUSER
-        | libc::CLONE_NEWNS
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_NEWCGROUP
-        | if network { libc::CLONE_NEWNET } else { 0 };
-    u64::from(flags.cast_unsigned())
+/// All but the network, which the launcher is in already.
+const NAMESPACES: u64 = (libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP) as u64;
+
+fn encode_next(e: &mut Encoder, step: &Step) {
+    match step {
+        Step::NewNetwork => {
+            e.call(List::Next, libc::SYS_unshare, &[libc::CLONE_NEWNET.into()]);
+        }
+        Step::LoopbackUp => loopback_up(e, List::Next),
+        _ => unreachable!("a step of another process in the launcher"),
+    }
 }
 
 fn encode_template(e: &mut Encoder, step: &Step, held: &mut Held) {
@@ -298,7 +310,6 @@ fn encode_init(e: &mut Encoder, step: &Step, held: &mut Held) {
             move_mount(e, list, SCRATCH_2, path.as_bytes());
             close(e, list, SCRATCH_2);
         }
-        Step::LoopbackUp => loopback_up(e, list),
         Step::SetHostName => {
             let name = e.text(HOST_NAME);
             e.call(list, libc::SYS_sethostname, &[name.into(), Arg::from(HOST_NAME.len() as u64)]);

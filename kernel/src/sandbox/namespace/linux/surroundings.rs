@@ -59,10 +59,14 @@ pub(crate) fn look(policy: &Policy, unmappable: bool) -> Result<Surroundings> {
             Network::None | Network::Hosts(_) => None,
         },
         shown: shown(policy).map(|(path, _)| owner(policy, path, caller)).collect::<Result<_>>()?,
-        hidden_proc: HIDDEN_PROC.iter().copied().filter(|path| Path::new(path).exists()).collect(),
+        hidden_proc: HIDDEN_PROC.iter().copied().filter(|path| others_can_read(path)).collect(),
         landlock_abi: sys::landlock_abi(),
         unmappable,
     })
+}
+
+fn others_can_read(path: &str) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.mode() & 0o004 != 0)
 }
 
 fn entry(path: &&str) -> Option<(std::path::PathBuf, Entry)> {
@@ -88,6 +92,15 @@ pub(super) fn owner(policy: &Policy, path: &Path, caller: Owner) -> Result<(Owne
         }
         Err(source) => Err(Error::setup(format!("look at {}", path.display()), source)),
     }
+}
+
+/// Which file a path is: device and inode; `None` where there is nothing.
+pub(super) type Identity = Option<(u64, u64)>;
+
+/// Which files the shown paths are now.
+pub(super) fn identities(policy: &Policy) -> Vec<Identity> {
+    let identity = |path| fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    shown(policy).map(|(path, _)| identity(path)).collect()
 }
 
 /// Makes the work dir where it is missing, for its owner alone. A default one

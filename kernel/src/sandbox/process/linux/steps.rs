@@ -9,7 +9,7 @@ use super::super::super::config::SandboxSecurityLevel as Level;
 use super::super::super::error::{Error, Result};
 use super::super::super::namespace::plan::{
     DEVICES, Entry, GUEST_ID, LandlockRule, Launch, Owner, Rights, Step, Steps, Surroundings,
-    guest_steps, owner_maps, private_tmp, shown,
+    guest_steps, own_network, owner_maps, private_tmp, shown,
 };
 use super::super::super::policy::{Access, Policy, Syscalls};
 use super::super::super::resolve::ResolvedProgram;
@@ -33,6 +33,7 @@ pub(super) fn of(
     after.push(Step::ConfineInit);
     Steps {
         template: template(policy, around, covers, guest),
+        next: if policy.level >= Level::Strict { own_network() } else { Vec::new() },
         init: init(policy, around, guest, launch.cgroup),
         guest: guest_steps(policy, launch),
         after,
@@ -95,7 +96,7 @@ fn template(policy: &Policy, around: &Surroundings, covers: &[PathBuf], guest: O
 fn init(policy: &Policy, around: &Surroundings, guest: Owner, cgroup: bool) -> Vec<Step> {
     let strict = policy.level >= Level::Strict;
     let mut steps = vec![
-        Step::NewNamespaces { network: strict, cgroup },
+        Step::NewNamespaces { cgroup },
         Step::DieWithLauncher,
         Step::MapIds { outside: guest },
     ];
@@ -104,9 +105,6 @@ fn init(policy: &Policy, around: &Surroundings, guest: Owner, cgroup: bool) -> V
     }
     // The host's /proc would show the host's processes, and /proc/self nothing.
     steps.push(Step::MountProc);
-    if strict {
-        steps.push(Step::LoopbackUp);
-    }
     steps.push(Step::NewKeyring);
     // After the last mount: a mount needs CAP_SYS_ADMIN, and Landlock refuses it.
     steps.push(Step::DropCapabilities);
@@ -256,8 +254,8 @@ mod tests {
 
             assert_eq!(has(|step| *step == Step::NoNewPrivs), no_new_privs, "{level:?}");
             assert_eq!(has(|step| matches!(step, Step::Landlock { .. })), walls, "{level:?}");
-            let network = |step: &Step| matches!(step, Step::NewNamespaces { network: true, .. });
-            assert_eq!(has(network), walls, "{level:?}");
+            let next = steps(level, true, &[]).next;
+            assert_eq!(next.contains(&Step::NewNetwork), walls, "{level:?}");
         }
     }
 
