@@ -1,0 +1,24 @@
+//! Hostile guests: one test for every promise that the namespace back end makes.
+//!
+//! A test is named after the promise it keeps (`f3_…`, `l4_…`; the list is in
+//! SECURITY.md) and lies in the file of its family. Each denial is tried twice:
+//! inside, where it must fail with the right errno, and where the layer that
+//! denies is off or absent, where the same act succeeds. A test whose act would
+//! fail anyway proves nothing.
+//!
+//! Each test runs as root and as an ordinary user, in a process of its own: see
+//! [`caller`].
+#![cfg(all(target_os = "linux", not(neuroflow_portable)))]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "twins of guests are started outside of any sandbox"
+)]
+
+#[macro_use]
+mod caller;
+mod scene;
+mod told;
+
+mod descriptors;
+mod files;
