@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use kernel::sandbox::{Error, NamespaceIsolator, SandboxConfig};
 use rustix::io::FdFlags;
 
-use crate::scene::command;
+use crate::scene::{command, role};
 
 /// Leaves a descriptor open for whatever is executed.
 fn inheritable(file: &File) {
@@ -58,6 +58,7 @@ fn d1_guest_of_a_launcher_that_has_served_others_starts_with_three_too() {
 fn d2_stdin_is_at_its_end_and_never_the_applications_own() {
     each_caller!(|scene| {
         // Gives this process a stdin with something to steal.
+        let before = rustix::io::dup(rustix::stdio::stdin()).unwrap();
         let (theirs, mut ours) = std::io::pipe().unwrap();
         ours.write_all(b"typed by the user\n").unwrap();
         rustix::stdio::dup2_stdin(&theirs).unwrap();
@@ -75,6 +76,7 @@ say('is', os.readlink('/proc/self/fd/0'))
         let mut still_there = String::new();
         std::io::stdin().read_to_string(&mut still_there).unwrap();
         assert_eq!(still_there, "typed by the user\n");
+        rustix::stdio::dup2_stdin(before).unwrap();
     });
 }
 
@@ -117,13 +119,24 @@ fn d3_nothing_of_the_application_is_in_the_memory_of_our_helpers() {
             ..scene.config()
         };
         let isolator = NamespaceIsolator::new(config);
-        let running = isolator.start(command(&["sleep", "60"])).unwrap();
+        // `ready` comes once the guest is no longer a copy of init.
+        let mut running =
+            isolator.start(command(&["sh", "-c", "echo ready; exec sleep 60"])).unwrap();
+        let killer = running.killer();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        running.capture(false);
+        let waiter = std::thread::spawn(move || {
+            running.wait_streaming(&mut |_, _| ready.send(()).unwrap()).unwrap()
+        });
+        is_ready.recv().unwrap();
         let helpers = helpers();
         assert!(helpers.len() >= 2, "launcher and init: {helpers:?}");
 
         for pid in helpers {
             let environment = std::fs::read(format!("/proc/{pid}/environ"));
-            assert!(environment.is_ok_and(|text| text.is_empty()) || !scene.is_root(), "{pid}");
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+            let empty = environment.as_ref().is_ok_and(Vec::is_empty);
+            assert!(empty || !scene.is_root(), "{pid} {name:?}: {environment:?}");
             if scene.is_root() {
                 let memory = memory_of(pid);
                 assert!(memory.len() > 4096, "{pid}: {} bytes", memory.len());
@@ -132,7 +145,8 @@ fn d3_nothing_of_the_application_is_in_the_memory_of_our_helpers() {
                 assert!(!holds(b"NEUROFLOW_ESCAPE_CALLER"), "{pid} has the host's environment");
             }
         }
-        drop(running);
+        killer.kill();
+        waiter.join().unwrap();
     });
 }
 
@@ -148,10 +162,10 @@ fn helpers() -> Vec<u32> {
             found.extend(children.split_whitespace().map(|pid| pid.parse::<u32>().unwrap()));
         }
     }
+    // Executed as `/proc/self/fd/<n>`, they go by that number.
     found.retain(|pid| {
-        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| {
-            name.starts_with("neuroflow-init") || name.chars().all(|c| c.is_ascii_digit() || c == '\n')
-        })
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        name.trim_end().chars().all(|letter| letter.is_ascii_digit())
     });
     found
 }
@@ -192,9 +206,7 @@ fn d4_work_dir_given_through_a_magic_link_is_refused() {
         ] {
             for by_allowed_path in [false, true] {
                 let config = match by_allowed_path {
-                    true => {
-                        SandboxConfig { allowed_paths: vec![path.clone()], ..scene.config() }
-                    }
+                    true => SandboxConfig { allowed_paths: vec![path.clone()], ..scene.config() },
                     false => SandboxConfig { work_dir: path.clone().into(), ..scene.config() },
                 };
 
@@ -204,14 +216,10 @@ fn d4_work_dir_given_through_a_magic_link_is_refused() {
             }
         }
         // The plain path of the same folder is a work dir like any other.
-        let config =
-            SandboxConfig { work_dir: scene.outside().to_path_buf(), ..scene.config() };
+        let config = SandboxConfig { work_dir: scene.outside().to_path_buf(), ..scene.config() };
         assert!(scene.run(config, &["true"]).success());
     });
 }
-
-/// Says to this program that it is a host that sits on a terminal.
-const ON_A_TERMINAL: &str = "NEUROFLOW_ESCAPE_ON_A_TERMINAL";
 
 const TYPE: &str = "
 import fcntl
@@ -226,7 +234,7 @@ say('terminal', open('/proc/self/stat').read().rsplit(')')[1].split()[4])
 #[test]
 fn d5_nothing_can_be_typed_into_the_applications_terminal() {
     each_caller!(|scene| {
-        if std::env::var_os(ON_A_TERMINAL).is_some() {
+        if role().is_some() {
             let inside = scene.inside(scene.config(), TYPE);
             let twin = scene.unconfined(TYPE);
             for (what, result) in inside.iter() {
@@ -248,24 +256,17 @@ fn d5_nothing_can_be_typed_into_the_applications_terminal() {
         rustix::pty::unlockpt(&terminal).unwrap();
         let name = rustix::pty::ptsname(&terminal, Vec::new()).unwrap();
         let slave = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-        let folder = scene.outside().join("tmp");
-        std::fs::create_dir(&folder).unwrap();
-        // Not its path, which lies where an ordinary user may not go.
-        let exe = format!("/proc/{}/exe", std::process::id());
         let test = "descriptors::d5_nothing_can_be_typed_into_the_applications_terminal";
-        let output = std::process::Command::new("setsid")
-            .args(["--ctty", "--wait"])
-            .arg(exe)
-            .args(["--exact", test, "--nocapture", "--test-threads=1"])
-            .env(ON_A_TERMINAL, "1")
-            .env("TMPDIR", &folder)
-            .stdin(slave)
-            .output()
-            .unwrap();
+        let again = scene.again(test, "on-a-terminal");
+        let mut on_a_terminal = std::process::Command::new("setsid");
+        on_a_terminal.args(["--ctty", "--wait"]).arg(again.get_program()).args(again.get_args());
+        for (name, value) in again.get_envs() {
+            on_a_terminal.env(name, value.unwrap());
+        }
+        let output = on_a_terminal.stdin(slave).output().unwrap();
 
         let said = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && said.contains("1 passed"), "{said}\n{errors}");
-        std::fs::remove_dir_all(&folder).unwrap();
     });
 }

@@ -10,15 +10,14 @@
 //! [`caller`].
 #![cfg(all(target_os = "linux", not(neuroflow_portable)))]
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on fails")]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "twins of guests are started outside of any sandbox"
-)]
+#![allow(clippy::disallowed_methods, reason = "twins of guests are started outside of any sandbox")]
 
 #[macro_use]
 mod caller;
+mod live;
 mod scene;
 mod told;
 
 mod descriptors;
 mod files;
+mod processes;

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
-use kernel::sandbox::{Command, Exit, NamespaceIsolator, Outcome, Running, SandboxConfig};
+use kernel::sandbox::{Command, Exit, NamespaceIsolator, Outcome, SandboxConfig};
 
 use crate::told::Told;
 
@@ -75,11 +75,6 @@ impl Scene {
         told
     }
 
-    /// Starts a Python script inside, and lets it run.
-    pub(crate) fn start(&self, config: SandboxConfig, script: &str) -> Running {
-        NamespaceIsolator::new(config).start(self.python_command(script)).unwrap()
-    }
-
     /// Runs the same script as the caller, outside of any sandbox.
     #[track_caller]
     pub(crate) fn unconfined(&self, script: &str) -> Told {
@@ -117,18 +112,16 @@ impl Scene {
         path
     }
 
-    /// Compiles a static C program into the work dir.
-    pub(crate) fn compile(&self, name: &str, source: &str) -> PathBuf {
-        let file = self.outside.join(format!("{name}.c"));
-        fs::write(&file, source).unwrap();
-        let program = self.work.join(name);
-        let output = Process::new("cc")
-            .args(["-static", "-O1", "-pthread", "-o"])
-            .args([&program, &file])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        program
+    /// The command that runs `test` of this program once more, as another host
+    /// with folders of its own, in which [`role`] is `role`.
+    pub(crate) fn again(&self, test: &str, role: &str) -> Process {
+        let folder = self.outside.join(role);
+        fs::create_dir(&folder).unwrap();
+        // Not the path of the file, which may lie where an ordinary user cannot go.
+        let mut process = Process::new(format!("/proc/{}/exe", std::process::id()));
+        process.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+        process.env(ROLE, role).env("TMPDIR", &folder).stdin(Stdio::null());
+        process
     }
 }
 
@@ -139,6 +132,14 @@ impl Drop for Scene {
             fs::remove_dir_all(folder).unwrap();
         }
     }
+}
+
+/// Says to this program that it plays another part in a test.
+const ROLE: &str = "NEUROFLOW_ESCAPE_ROLE";
+
+/// The part this process plays, if it was started by [`Scene::again`].
+pub(crate) fn role() -> Option<String> {
+    std::env::var(ROLE).ok()
 }
 
 /// Makes every directory below `folder` one that its owner can remove.

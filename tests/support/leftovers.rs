@@ -32,10 +32,7 @@ impl Leftovers {
             children: children(),
             mounts: lines("/proc/self/mountinfo"),
             cgroups: cgroups(),
-            ipc: ["msg", "sem", "shm"]
-                .into_iter()
-                .flat_map(|kind| lines(format!("/proc/sysvipc/{kind}")))
-                .collect(),
+            ipc: ["msg", "sem", "shm"].into_iter().flat_map(ipc).collect(),
             files: folders.iter().flat_map(|folder| names(folder)).collect(),
         }
     }
@@ -112,6 +109,26 @@ fn children() -> BTreeSet<String> {
         .map(|pid| {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             format!("{pid} {}", name.trim_end())
+        })
+        .collect()
+}
+
+/// SysV objects of one kind, as `kind id of owner`. Those of other callers come
+/// and go; what a guest makes belongs to the caller or to a guest's user id.
+fn ipc(kind: &str) -> Vec<String> {
+    /// Beyond it lie the ids that guests of root are given.
+    const GUESTS: u32 = 0x7000_0000;
+
+    let table = fs::read_to_string(format!("/proc/sysvipc/{kind}")).unwrap_or_default();
+    let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let Some(header) = lines.next() else { return Vec::new() };
+    let Some(column) = header.iter().position(|name| *name == "uid") else { return Vec::new() };
+    let own = fs::metadata("/proc/self").map(|me| me.uid()).unwrap_or_default();
+    lines
+        .filter_map(|fields| {
+            let owner: u32 = fields.get(column)?.parse().ok()?;
+            let id = fields.get(1)?;
+            (owner >= GUESTS || own != 0 && owner == own).then(|| format!("{kind} {id} of {owner}"))
         })
         .collect()
 }

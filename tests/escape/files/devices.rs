@@ -55,7 +55,8 @@ tell('by a white-out', lambda: (open('a', 'w'), call(316, -100, b'a', -100, b'b'
             assert_eq!(result, "EPERM", "{what}");
         }
         if scene.is_root() {
-            let twin = scene.unconfined("import stat\ntell('made', os.mknod, 'd', stat.S_IFCHR, 259)");
+            let twin =
+                scene.unconfined("import stat\ntell('made', os.mknod, 'd', stat.S_IFCHR, 259)");
             twin.all("ok");
         }
     });

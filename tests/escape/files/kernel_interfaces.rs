@@ -28,7 +28,7 @@ fn f6_kernel_interfaces_are_not_writable() {
             for (what, result) in told.iter() {
                 let denied = match what {
                     "below /proc/sys" => result == "0",
-                    _ => matches!(result, "EACCES" | "EROFS"),
+                    _ => matches!(result, "EACCES" | "EROFS" | "ENOENT"),
                 };
                 assert!(denied, "{what}: {result}");
             }
@@ -64,7 +64,7 @@ say('opened', opened)
             assert_eq!(scene.inside(config, script).about("opened"), "[]");
         }
         if scene.is_root() {
-            assert!(scene.unconfined(script).about("opened").contains("/proc/sysrq-trigger"));
+            assert!(scene.unconfined(script).about("opened").contains("/proc/"));
         }
     });
 }
@@ -99,7 +99,7 @@ for path in '/proc/kcore', '/proc/kmsg', '/proc/kallsyms', '/proc/keys', '/proc/
             '/proc/iomem', '/proc/interrupts', '/proc/modules', '/dev/mem', '/dev/kmsg', \
             '/dev/port', '/proc/self/stack', '/proc/1/stack', '/proc/sched_debug':
     try:
-        with open(path, 'rb', buffering=0) as file: got = len(file.read(64))
+        with open(path, 'rb', buffering=0) as file: got = len(file.read(8192))
     except OSError as e: got = errno.errorcode[e.errno]
     say(path, got)
 ";
@@ -112,7 +112,7 @@ for path in '/proc/kcore', '/proc/kmsg', '/proc/kallsyms', '/proc/keys', '/proc/
         if scene.is_root() {
             let twin = scene.unconfined(script);
             for path in ["/proc/kallsyms", "/proc/interrupts", "/proc/iomem", "/dev/kmsg"] {
-                assert_eq!(twin.about(path), "64", "{path}");
+                assert!(twin.about(path).parse::<u64>().is_ok_and(|read| read > 0), "{twin:?}");
             }
         }
     });

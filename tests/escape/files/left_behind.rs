@@ -106,7 +106,11 @@ fn f11_hostile_tree_does_not_hold_up_this_run_or_the_next() {
 
         assert_eq!(next.exit, Exit::Exited(0));
         assert_eq!(next.stdout, b"next\n");
-        assert!(start.elapsed() < Duration::from_secs(5), "{:?}; made in {made:?}", start.elapsed());
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "{:?}; made in {made:?}",
+            start.elapsed()
+        );
     });
 }
 

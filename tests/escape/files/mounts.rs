@@ -25,8 +25,7 @@ fn f8_nothing_can_be_mounted_unmounted_or_rerooted() {
         scene.inside(scene.config(), MOUNTS).all("EPERM");
 
         // Without the filter there is still no capability.
-        let unfiltered =
-            SandboxConfig { enable_seccomp: false, landlock: false, ..scene.config() };
+        let unfiltered = SandboxConfig { enable_seccomp: false, landlock: false, ..scene.config() };
         let told = scene.inside(unfiltered, MOUNTS);
         for (what, result) in told.iter() {
             assert_eq!(result, "EPERM", "{what}");
@@ -68,8 +67,7 @@ for way in '/proc/1/exe', '/proc/1/map_files', '/proc/1/mem', '/proc/1/fd':
 tell('run it', os.execv, '/proc/1/exe', ['init'])
 ";
         for (filter, landlock) in [(true, true), (false, false)] {
-            let config =
-                SandboxConfig { enable_seccomp: filter, landlock, ..scene.config() };
+            let config = SandboxConfig { enable_seccomp: filter, landlock, ..scene.config() };
             scene.inside(config, script).all("EACCES");
         }
 

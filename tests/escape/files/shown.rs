@@ -26,8 +26,9 @@ fn f4_allowed_path_is_not_its_neighbours_and_not_its_parent() {
         let script = "
 for name in 'data/file', 'data2/file', 'data.old/file', 'data-file', 'data/../data2/file':
     tell(name, open, '@outside/' + name)
+say('beside it', os.listdir('@outside') == ['data'])
+# It lies in the private /tmp, so it can be made, but not on the host.
 tell('parent', os.open, '@outside/new', os.O_CREAT | os.O_WRONLY)
-say('beside it', os.listdir('@outside'))
 ";
 
         let told = scene.inside(allowing(scene, &["data"]), script);
@@ -38,9 +39,10 @@ say('beside it', os.listdir('@outside'))
             ("data.old/file", "ENOENT"),
             ("data-file", "ENOENT"),
             ("data/../data2/file", "ENOENT"),
-            ("parent", "EROFS"),
-            ("beside it", "['data']"),
+            ("beside it", "True"),
+            ("parent", "ok"),
         ]);
+        assert!(!scene.outside().join("new").exists());
     });
 }
 
@@ -134,10 +136,8 @@ fn f4_allowed_path_that_an_earlier_run_made_a_symlink_is_refused() {
         scene.secret();
         let shared = scene.work().join("shared");
         fs::create_dir(&shared).unwrap();
-        let config = SandboxConfig {
-            allowed_paths: vec![shared.display().to_string()],
-            ..scene.config()
-        };
+        let config =
+            SandboxConfig { allowed_paths: vec![shared.display().to_string()], ..scene.config() };
         let first = scene.inside(
             scene.config(),
             "os.rmdir('shared')\ntell('link', os.symlink, '@outside', 'shared')",
@@ -187,7 +187,7 @@ for path in '/usr/bin/python3.11', '/usr/bin/env', '/etc/passwd', '/etc/hosts', 
             // Landlock is asked first about some of it.
             assert!(matches!(result, "EROFS" | "EACCES" | "EPERM"), "{what}: {result}");
         }
-        for (what, result) in mounts_alone.iter() {
+        for (what, result) in mounts_alone.iter().filter(|(what, _)| !what.starts_with("write")) {
             assert!(result == "EROFS", "{what}: {result}");
         }
     });
@@ -205,7 +205,7 @@ for folder in '/tmp', '/dev/shm':
 "
         );
         let isolator = NamespaceIsolator::new(scene.config());
-        let mut run = || {
+        let run = || {
             let outcome = isolator.run(scene.python_command(&script)).unwrap();
             crate::told::Told::parse(&outcome.stdout)
         };

@@ -390,6 +390,11 @@ pub const HIDDEN_PROC: &[&str] = &[
     "/proc/iomem",
     "/proc/interrupts",
     "/proc/modules",
+    // Open for writing to everybody, to be woken when the machine is short of something.
+    "/proc/pressure/cpu",
+    "/proc/pressure/io",
+    "/proc/pressure/irq",
+    "/proc/pressure/memory",
     "/proc/sysrq-trigger",
     "/proc/latency_stats",
 ];
