@@ -31,6 +31,10 @@ mod compile;
 mod default;
 #[path = "seccomp/document.rs"]
 mod document;
+#[path = "seccomp/errno.rs"]
+mod errno;
+#[path = "seccomp/explain.rs"]
+mod explain;
 #[path = "seccomp/export.rs"]
 mod export;
 #[path = "seccomp/lint.rs"]
@@ -57,6 +61,7 @@ use std::collections::HashMap;
 
 pub use base::{Base, Sockets};
 pub use compile::Instruction;
+pub use explain::Explanation;
 pub use export::default_json;
 pub use lint::{Lint, PYTHON_STARTUP, STARTUP};
 pub use names::Arch;
@@ -75,6 +80,7 @@ use tree::{TooComplex, Tree};
 pub struct Filter {
     instructions: Vec<Instruction>,
     widened: Vec<Widening>,
+    cautions: Vec<String>,
 }
 
 impl Filter {
@@ -102,12 +108,13 @@ impl Filter {
     /// As [`for_policy`](Self::for_policy).
     pub fn on(base: Base, syscalls: &Syscalls) -> Result<Self> {
         match syscalls {
-            Syscalls::Unfiltered => Ok(Self { instructions: Vec::new(), widened: Vec::new() }),
+            Syscalls::Unfiltered => Ok(Self::ours(Vec::new())),
             Syscalls::Default => Self::of_base(base, Arch::native()?),
             Syscalls::Profile(text) => {
                 let profile = Profile::read(text)?;
-                Lint::of(&profile)?.refuse_what_cannot_start()?;
-                Self::combined(base, &profile)
+                let lint = Lint::of(&profile)?;
+                lint.refuse_what_cannot_start()?;
+                Ok(Self { cautions: lint.cautions(), ..Self::combined(base, &profile)? })
             }
         }
     }
@@ -143,7 +150,7 @@ impl Filter {
         let compiled = base.decisions(arch, &mut tree).and_then(|decisions| {
             compile::compile(&mut tree, arch, &decisions, Action::Errno(ENOSYS))
         });
-        Ok(Self { instructions: compiled.map_err(too_complex)?, widened: Vec::new() })
+        Ok(Self::ours(compiled.map_err(too_complex)?))
     }
 
     /// `profile` and `base` together: of two verdicts the stricter.
@@ -174,7 +181,11 @@ impl Filter {
         }
         let unknown = profile.otherwise.and(Action::Errno(ENOSYS));
         let instructions = compile::compile(&mut tree, arch, &decisions, unknown)?;
-        Ok(Self { instructions, widened })
+        Ok(Self { widened, ..Self::ours(instructions) })
+    }
+
+    fn ours(instructions: Vec<Instruction>) -> Self {
+        Self { instructions, widened: Vec::new(), cautions: Vec::new() }
     }
 
     /// The program. Empty when there is nothing to install.
@@ -201,6 +212,13 @@ impl Filter {
     #[must_use]
     pub fn widened(&self) -> &[Widening] {
         &self.widened
+    }
+
+    /// One sentence for each kind of program that the user's profile keeps from
+    /// starting, though others can.
+    #[must_use]
+    pub fn cautions(&self) -> &[String] {
+        &self.cautions
     }
 
     /// What the receipt says about this filter, in one line.

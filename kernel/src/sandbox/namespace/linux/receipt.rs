@@ -36,8 +36,8 @@ pub(super) fn of(
     }
     match filter {
         Some(filter) => {
-            let by = format!("seccomp, {} instructions", filter.instructions().len());
-            held.enforced(P::Syscalls, by);
+            held.enforced(P::Syscalls, filter.describe());
+            warnings.extend_from_slice(filter.cautions());
         }
         None => held.off(P::Syscalls, "enable_seccomp is false"),
     }

@@ -1,7 +1,5 @@
 //! What each back end refuses, whatever a user's profile says.
 
-use std::collections::HashMap;
-
 use super::default::{ENTRIES, Entry, OTHERWISE, UNIX_SOCKETS};
 use super::names::Arch;
 use super::rule::{Action, Rule, Rules};
@@ -36,19 +34,32 @@ impl Base {
         arch: Arch,
         tree: &mut Tree,
     ) -> Result<Vec<(u32, Id)>, TooComplex> {
-        let mut rules: HashMap<&str, Vec<Rule>> = HashMap::with_capacity(arch.calls().len());
-        for entry in ENTRIES {
-            for name in entry.names.iter().filter(|name| self.keeps(name, entry)) {
-                let conditions = entry.when.to_vec();
-                rules.entry(name).or_default().push(Rule { conditions, action: entry.action });
-            }
-        }
-        let mut decide = |&(name, number): &(&str, u32)| {
-            let rules = rules.remove(name).unwrap_or_default();
+        let rules = self.rules(arch).into_iter().map(|(_, rules)| rules.decide(tree));
+        let numbers = arch.calls().iter().map(|(_, number)| *number);
+        numbers.zip(rules).map(|(number, id)| Ok((number, id?))).collect()
+    }
+
+    /// What it says about every call of the architecture, in the order of its
+    /// table.
+    pub(super) fn rules(self, arch: Arch) -> Vec<(&'static str, Rules)> {
+        let mut named: Vec<(&str, &Entry)> = ENTRIES
+            .iter()
+            .flat_map(|entry| entry.names.iter().map(move |name| (*name, entry)))
+            .filter(|(name, entry)| self.keeps(name, entry))
+            .collect();
+        // Stable: the entries of one call stay in the order of the profile.
+        named.sort_by_key(|(name, _)| *name);
+        let of_call = |&(name, _): &(&'static str, u32)| {
+            let first = named.partition_point(|(other, _)| *other < name);
+            let rules: Vec<Rule> = named[first..]
+                .iter()
+                .take_while(|(other, _)| *other == name)
+                .map(|(_, entry)| Rule { conditions: entry.when.to_vec(), action: entry.action })
+                .collect();
             let otherwise = self.otherwise(rules.is_empty());
-            Ok((number, Rules { rules, otherwise }.decide(tree)?))
+            (name, Rules { rules, otherwise })
         };
-        arch.calls().iter().map(&mut decide).collect()
+        arch.calls().iter().map(of_call).collect()
     }
 
     fn keeps(self, name: &str, entry: &Entry) -> bool {

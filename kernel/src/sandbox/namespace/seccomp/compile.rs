@@ -4,8 +4,6 @@
 //! target is known when the jump is written. A conditional jump reaches 255
 //! instructions; where that is not enough an unconditional one stands behind it.
 
-use std::collections::HashMap;
-
 use super::names::Arch;
 use super::rule::Action;
 use super::tree::{Id, Node, Test, TooComplex, Tree, Word};
@@ -109,34 +107,36 @@ struct Entry {
 
 struct Writer<'a> {
     tree: &'a Tree,
-    order: Vec<Id>,
-    /// Nodes that some parent enters without having loaded their word.
-    cold: HashMap<Id, bool>,
-    entries: HashMap<Id, Entry>,
+    root: Id,
+    /// By node: whether some parent enters it without having loaded its word.
+    cold: Vec<bool>,
+    /// By node, once it is written.
+    entries: Vec<Entry>,
     /// Last instruction first.
     reversed: Vec<Instruction>,
 }
 
 impl<'a> Writer<'a> {
     fn new(tree: &'a Tree, root: Id) -> Self {
-        let order = tree.below(root);
-        let mut cold = HashMap::from([(root, true)]);
-        for &id in &order {
+        let mut cold = vec![false; tree.len()];
+        cold[root.index()] = true;
+        for id in tree.below(root) {
             if let Node::Branch { yes, no, .. } = tree.node(id) {
                 for child in [yes, no] {
-                    *cold.entry(child).or_default() |= !leaves_loaded(tree, id, child);
+                    cold[child.index()] |= !leaves_loaded(tree, id, child);
                 }
             }
         }
-        Self { tree, order, cold, entries: HashMap::new(), reversed: Vec::new() }
+        let entries = vec![Entry { cold: 0, loaded: 0 }; tree.len()];
+        Self { tree, root, cold, entries, reversed: Vec::new() }
     }
 
     fn write(mut self) -> Vec<Instruction> {
-        for id in std::mem::take(&mut self.order) {
+        for id in self.tree.below(self.root) {
             match self.tree.node(id) {
                 Node::Leaf(action) => {
                     let at = self.push(RETURN, 0, 0, action.code());
-                    self.entries.insert(id, Entry { cold: at, loaded: at });
+                    self.entries[id.index()] = Entry { cold: at, loaded: at };
                 }
                 Node::Branch { word, test, yes, no } => self.write_branch(id, word, test, yes, no),
             }
@@ -160,18 +160,15 @@ impl<'a> Writer<'a> {
         if let Test::Masked { mask, .. } = test {
             loaded = self.push(AND, 0, 0, mask);
         }
-        let cold = if self.cold.get(&id).copied().unwrap_or(true) {
-            self.push(LOAD, 0, 0, word.offset())
-        } else {
-            loaded
-        };
-        self.entries.insert(id, Entry { cold, loaded });
+        let cold =
+            if self.cold[id.index()] { self.push(LOAD, 0, 0, word.offset()) } else { loaded };
+        self.entries[id.index()] = Entry { cold, loaded };
     }
 
     /// A place from which `child` is reached that the next instruction but two
     /// can still jump to.
     fn reach(&mut self, parent: Id, child: Id) -> usize {
-        let entry = self.entries[&child];
+        let entry = self.entries[child.index()];
         let target =
             if leaves_loaded(self.tree, parent, child) { entry.loaded } else { entry.cold };
         if self.reversed.len() - target < usize::from(u8::MAX) {
@@ -181,7 +178,7 @@ impl<'a> Writer<'a> {
             // A return costs no more than a jump to one.
             Node::Leaf(action) => {
                 let at = self.push(RETURN, 0, 0, action.code());
-                self.entries.insert(child, Entry { cold: at, loaded: at });
+                self.entries[child.index()] = Entry { cold: at, loaded: at };
                 at
             }
             Node::Branch { .. } => {

@@ -1,5 +1,5 @@
 //! The JSON of a profile, field by field: `seccomp` in the OCI runtime
-//! specification, and what Docker adds to it.
+//! specification, and what Docker and Podman add to it.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -10,6 +10,8 @@ use serde::de::IgnoredAny;
 pub(super) struct Document {
     pub(super) default_action: ActionName,
     pub(super) default_errno_ret: Option<u32>,
+    /// Podman: by name or as digits; goes before the number.
+    pub(super) default_errno: Option<String>,
     pub(super) architectures: Option<Vec<String>>,
     pub(super) arch_map: Option<Vec<ArchMap>>,
     pub(super) flags: Option<Vec<String>>,
@@ -35,6 +37,8 @@ pub(super) struct Entry {
     pub(super) names: Option<Vec<String>>,
     pub(super) action: ActionName,
     pub(super) errno_ret: Option<u32>,
+    /// Podman: by name or as digits; goes before the number.
+    pub(super) errno: Option<String>,
     pub(super) args: Option<Vec<Argument>>,
     /// For people.
     #[serde(rename = "comment")]

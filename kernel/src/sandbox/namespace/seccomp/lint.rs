@@ -145,6 +145,22 @@ impl Lint {
         )))
     }
 
+    /// One sentence for each kind of program that will not start, though others do.
+    #[must_use]
+    pub fn cautions(&self) -> Vec<String> {
+        let caution = |who: &str, refused: &[&str]| {
+            let refused = quoted(refused);
+            format!("{who} cannot start under the seccomp profile: it refuses {refused}")
+        };
+        if !self.linked.is_empty() {
+            vec![caution("dynamically linked programs", &self.linked)]
+        } else if !self.python.is_empty() {
+            vec![caution("python3", &self.python)]
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Whether there is nothing to say.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -172,8 +188,13 @@ impl std::fmt::Display for Lint {
         if unusable && !self.baseline.is_empty() {
             let _ = writeln!(text, "hint: add to the allowed names: {}", quoted(&self.baseline));
         }
-        for widening in &self.widened {
-            let _ = writeln!(text, "warning: stays refused by the default profile: {widening}");
+        if !self.widened.is_empty() {
+            let names: Vec<String> = self.widened.iter().map(ToString::to_string).collect();
+            let _ = writeln!(
+                text,
+                "warning: stays refused by the default profile: {}",
+                names.join(", ")
+            );
         }
         for note in &self.notes {
             let _ = writeln!(text, "note: {note}");

@@ -7,14 +7,12 @@
 use std::collections::HashMap;
 
 use super::document::{ActionName, Argument, Document, Entry, Operator, Scope};
+use super::errno;
 use super::names::{self, Arch};
 use super::rule::{Action, Comparison, Condition, EPERM, Rule, Rules};
 use super::source::Source;
 use super::target::{ARCHITECTURES, CAPABILITIES, Kernel, Target};
 use crate::sandbox::error::{Error, Result};
-
-/// The largest errno there is: `MAX_ERRNO` of `linux/err.h`.
-const MOST_ERRNO: u32 = 4095;
 
 /// A profile read for one target: what it says about each of its system calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +91,10 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn read(mut self, document: &Document) -> Result<Profile> {
         unsupported(document)?;
-        let otherwise = self.action(document.default_action, document.default_errno_ret)?;
+        let otherwise = {
+            let errno = (document.default_errno_ret, document.default_errno.as_deref());
+            self.action(document.default_action, errno)?
+        };
         self.interfaces(document);
         let mut rules: HashMap<&'static str, Vec<Rule>> = HashMap::new();
         for entry in document.syscalls.iter().flatten() {
@@ -111,7 +112,7 @@ impl Reader<'_> {
         if !self.applies(entry)? {
             return Ok(());
         }
-        let action = self.action(entry.action, entry.errno_ret)?;
+        let action = self.action(entry.action, (entry.errno_ret, entry.errno.as_deref()))?;
         for name in names {
             for conditions in &conditions {
                 let conditions = conditions.clone();
@@ -239,27 +240,42 @@ impl Reader<'_> {
         })
     }
 
-    fn action(&mut self, name: ActionName, errno: Option<u32>) -> Result<Action> {
-        if let Some(errno) = errno {
-            if name != ActionName::Errno {
-                self.problems.push(
-                    "seccomp profile: an errno means something for SCMP_ACT_ERRNO alone".into(),
-                );
-            } else if errno > MOST_ERRNO {
-                self.problems.push(format!("seccomp profile: there is no errno {errno}"));
-            }
+    fn action(
+        &mut self,
+        action: ActionName,
+        (number, name): (Option<u32>, Option<&str>),
+    ) -> Result<Action> {
+        if action != ActionName::Errno && (number.is_some() || name.is_some()) {
+            self.problems
+                .push("seccomp profile: an errno means something for SCMP_ACT_ERRNO alone".into());
         }
-        Ok(match name {
+        Ok(match action {
             ActionName::Allow => Action::Allow,
             ActionName::Log => Action::Log,
-            ActionName::Errno => {
-                Action::Errno(errno.map_or(EPERM, |errno| u16::try_from(errno).unwrap_or(EPERM)))
-            }
+            ActionName::Errno => Action::Errno(self.errno(number, name)),
             ActionName::Trap => Action::Trap,
             ActionName::KillThread => Action::KillThread,
             ActionName::KillProcess => Action::KillProcess,
-            ActionName::Trace | ActionName::Notify => return Err(needs_supervisor(name)),
+            ActionName::Trace | ActionName::Notify => return Err(needs_supervisor(action)),
         })
+    }
+
+    fn errno(&mut self, number: Option<u32>, name: Option<&str>) -> u16 {
+        let found = match (number, name) {
+            (_, Some(name)) => errno::parse(name),
+            (Some(number), None) => errno::number(number),
+            (None, None) => Some(EPERM),
+        };
+        if found.is_none() {
+            match (number, name) {
+                (_, Some(name)) => self.problem(name, &format!("there is no errno `{name}`")),
+                (number, None) => {
+                    let number = number.unwrap_or_default();
+                    self.problems.push(format!("seccomp profile: there is no errno {number}"));
+                }
+            }
+        }
+        found.unwrap_or(EPERM)
     }
 
     /// Other interfaces of the machine that the profile would open.

@@ -229,6 +229,12 @@ impl Rules {
     ///
     /// [`TooComplex`] when the tree outgrows what a filter can hold.
     pub(super) fn decide(&self, tree: &mut Tree) -> Result<Id, TooComplex> {
+        // Most calls have one rule, without conditions.
+        match self.rules.as_slice() {
+            [] => return tree.leaf(self.otherwise),
+            [only] if only.conditions.is_empty() => return tree.leaf(only.action),
+            _ => {}
+        }
         let mut rules = self.rules.clone();
         if rules.len() > Self::MOST_RULES {
             return Err(TooComplex);

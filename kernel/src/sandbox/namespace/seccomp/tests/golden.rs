@@ -42,6 +42,27 @@ fn the_committed_default_profile_is_the_one_in_the_code() {
     assert_eq!(now, std::fs::read_to_string(&path).unwrap(), "{REGENERATE}=1 writes it anew");
 }
 
+#[test]
+fn the_explanation_of_the_default_profile_names_every_call_once() {
+    for arch in Arch::ALL {
+        let text =
+            Explanation::of_base(Base::Namespace(Sockets::Internet), arch).unwrap().to_string();
+        for (name, _) in arch.calls() {
+            let named = text.split([' ', '\n']).filter(|word| word == name).count();
+            assert_eq!(named, 1, "{name} in\n{text}");
+        }
+        assert!(text.contains("  clone\n    allowed when argument 0 & 0x7e020000 == 0x0\n    refused with EPERM otherwise\n"), "{text}");
+        assert!(text.contains("    refused with EPERM when argument 1 == 0x5412\n"), "{text}");
+        assert!(
+            text.ends_with(
+                "any other number: refused with ENOSYS\n\
+            a call through another interface (i386, x32, ARM32): not carried out\n"
+            ),
+            "{text}"
+        );
+    }
+}
+
 fn table(arch: Arch) -> String {
     let mut tree = tree::Tree::default();
     let of_base = |tree: &mut tree::Tree, base: Base| base.decisions(arch, tree).unwrap();

@@ -197,6 +197,37 @@ fn every_operator_compares_as_its_name_says() {
 }
 
 #[test]
+fn an_explanation_tells_whose_rule_it_is() {
+    let profile = read(DOCKER_SHAPED).unwrap();
+
+    let text = Explanation::of(NAMESPACE, &profile).unwrap().to_string();
+
+    for part in [
+        "  clone\n    profile: allowed when argument 0 & 0x7e020000 == 0x0\n    profile: refused with EPERM otherwise\n    default: allowed when",
+        "refused with SIGSYS (1):\n  vhangup\n",
+        "ends the process (1):\n  lookup_dcookie\n",
+    ] {
+        assert!(text.contains(part), "{part}\n---\n{text}");
+    }
+}
+
+#[test]
+fn errnos_have_numbers_or_names() {
+    let filter = narrowed(
+        r#"{ "names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errno": "EACCES" },
+           { "names": ["rmdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "errno": "30" }"#,
+    );
+
+    assert_eq!(says(&filter, "mkdir", &[]), Action::Errno(13));
+    assert_eq!(says(&filter, "rmdir", &[]), Action::Errno(30), "the name goes first");
+    let podman =
+        r#"{ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "ENOSYS", "defaultErrnoRet": 38 }"#;
+    assert_eq!(read(podman).unwrap().otherwise, Action::Errno(ENOSYS));
+    let wrong = r#"{ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "ENOPE" }"#;
+    assert!(problem(wrong).contains("column 54: there is no errno `ENOPE`"), "{}", problem(wrong));
+}
+
+#[test]
 fn two_comparisons_of_one_argument_are_alternatives_and_noted() {
     let entries = r#"{ "names": ["getpid"], "action": "SCMP_ACT_ERRNO", "args": [
         { "index": 0, "value": 1, "op": "SCMP_CMP_EQ" }, { "index": 0, "value": 2, "op": "SCMP_CMP_EQ" }] }"#;
