@@ -30,6 +30,17 @@ pub enum Command {
     Check(CheckArgs),
     /// Run a WebAssembly module (`neuroflow wasm --help` tells its options)
     Wasm(WasmArgs),
+    /// Try on this host what the sandboxes promise
+    #[cfg(target_os = "linux")]
+    Selftest(SelftestArgs),
+    /// What the self-test runs inside a sandbox.
+    #[cfg(target_os = "linux")]
+    #[command(name = crate::selftest::GUEST, hide = true, disable_help_flag = true)]
+    SelftestGuest {
+        /// The act.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        act: Vec<OsString>,
+    },
     /// Look at a system-call profile before anything runs under it
     #[command(subcommand)]
     Seccomp(SeccompCommand),
@@ -92,6 +103,14 @@ pub struct WasmArgs {
     /// The module and the options of `neuroflow-wasm`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     pub args: Vec<OsString>,
+}
+
+/// `neuroflow selftest`.
+#[derive(Args, Debug)]
+pub struct SelftestArgs {
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `neuroflow seccomp`.

@@ -5,6 +5,8 @@ pub mod completions;
 pub mod explain;
 pub mod run;
 pub mod seccomp;
+#[cfg(target_os = "linux")]
+pub mod selftest;
 pub mod wasm;
 
 use std::ffi::OsString;
@@ -28,6 +30,10 @@ pub fn main(args: impl Iterator<Item = OsString>) -> u8 {
         Command::Explain(args) => succeeded(explain::explain(&args)),
         Command::Check(args) => succeeded(check::check(&args)),
         Command::Wasm(args) => succeeded(wasm::wasm(&args)),
+        #[cfg(target_os = "linux")]
+        Command::Selftest(args) => selftest::selftest(&args),
+        #[cfg(target_os = "linux")]
+        Command::SelftestGuest { act } => Ok(crate::selftest::acts::act(&act)),
         Command::Seccomp(command) => seccomp::seccomp(&command),
         Command::Completions(args) => succeeded(completions::completions(args.shell)),
     };

@@ -14,6 +14,8 @@ pub mod interrupt;
 pub mod printer;
 pub mod relay;
 pub mod report_file;
+#[cfg(target_os = "linux")]
+pub mod selftest;
 pub mod settings;
 pub mod sibling;
 pub mod telling;
