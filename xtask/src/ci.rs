@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::step::{Result, Workspace, show};
 use crate::tally::Tally;
-use crate::{dependencies, docs, gen_files, python};
+use crate::{dependencies, docs, gen_files, python, vm};
 
 /// Which steps a command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,7 @@ const STEPS: &[Step] = &[
         run: deny,
     },
     Step { name: "rust", about: "unit, integration and doc tests", tests: true, run: rust },
+    Step { name: "vm", about: "cgroup v2, in a virtual machine", tests: true, run: machine },
     Step { name: "docs", about: "blocks and links of the pages hold", tests: true, run: pages },
     Step { name: "portable", about: "the kernel as on no Linux", tests: true, run: portable },
 ];
@@ -136,6 +137,15 @@ fn clippy(workspace: &Workspace, tally: &mut Tally) -> Result<Verdict> {
 
 fn generated(workspace: &Workspace, _: &mut Tally) -> Result<Verdict> {
     gen_files::check(workspace)?;
+    Ok(Verdict::Passed)
+}
+
+fn machine(workspace: &Workspace, tally: &mut Tally) -> Result<Verdict> {
+    if vm::script(workspace).is_none() {
+        let why = "no script that boots a machine (`NEUROFLOW_VM`)";
+        return Ok(Verdict::Skipped(why.into()));
+    }
+    vm::run(workspace, tally)?;
     Ok(Verdict::Passed)
 }
 

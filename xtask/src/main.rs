@@ -22,6 +22,7 @@ mod gen_files;
 mod python;
 mod step;
 mod tally;
+mod vm;
 
 use std::process::ExitCode;
 
