@@ -11,6 +11,8 @@ use kernel::sandbox::{
     Backend, Exit, ProcessIsolator, Protection, SandboxConfig, SandboxSecurityLevel as Level, State,
 };
 
+use neuroflow_tests::need;
+
 use crate::support::{WorkDir, command, python, text};
 
 fn at(work: &WorkDir, level: Level) -> SandboxConfig {
@@ -43,6 +45,7 @@ const ECONNREFUSED: i32 = 111;
 
 #[test]
 fn standard_sets_no_new_privs_and_a_filter_and_minimal_neither() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
     let status = |level| {
         let read = "print([line.split()[1] for line in open('/proc/self/status') \
@@ -57,6 +60,7 @@ fn standard_sets_no_new_privs_and_a_filter_and_minimal_neither() {
 
 #[test]
 fn standard_refuses_dangerous_calls_that_minimal_lets_through() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
     // PTRACE_TRACEME; CLONE_NEWUSER.
     for act in ["call(libc.ptrace, 0, 0, 0, 0)", "call(libc.unshare, 0x10000000)"] {
@@ -68,6 +72,7 @@ fn standard_refuses_dangerous_calls_that_minimal_lets_through() {
 
 #[test]
 fn filter_can_be_switched_off_by_name() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
     let config = SandboxConfig { enable_seccomp: false, ..at(&work, Level::Standard) };
 
@@ -76,6 +81,7 @@ fn filter_can_be_switched_off_by_name() {
 
 #[test]
 fn strict_reads_and_writes_only_where_it_may() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
     let outside =
         tempfile::Builder::new().prefix("neuroflow-outside").tempdir_in("/var/tmp").unwrap();
@@ -107,6 +113,7 @@ fn strict_reads_and_writes_only_where_it_may() {
 
 #[test]
 fn strict_still_runs_what_programs_need() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
 
     let outcome = python(
@@ -132,6 +139,7 @@ print('done')
 
 #[test]
 fn strict_does_not_reach_a_service_of_the_host_and_standard_does() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -150,6 +158,7 @@ fn strict_does_not_reach_a_service_of_the_host_and_standard_does() {
 
 #[test]
 fn paranoid_is_the_namespace_back_ends_plan() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
     let isolator = ProcessIsolator::new(at(&work, Level::Paranoid));
 
@@ -160,6 +169,7 @@ fn paranoid_is_the_namespace_back_ends_plan() {
 
 #[test]
 fn receipt_tells_the_levels_apart() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
     let states = |level| {
         let plan = ProcessIsolator::new(at(&work, level)).plan(&command(&["true"])).unwrap();
@@ -175,6 +185,7 @@ fn receipt_tells_the_levels_apart() {
 
 #[test]
 fn p4_guest_acts_as_an_ordinary_user_and_its_files_are_the_callers() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
 
     let act = "open('/proc/sys/kernel/core_pattern', 'w')";
@@ -191,6 +202,7 @@ fn p4_guest_acts_as_an_ordinary_user_and_its_files_are_the_callers() {
 
 #[test]
 fn p2_guest_sees_only_its_own_processes() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
 
     let outcome = python(
@@ -203,6 +215,7 @@ fn p2_guest_sees_only_its_own_processes() {
 
 #[test]
 fn work_dir_behind_a_closed_door_is_reached_and_what_lies_beside_it_is_not() {
+    need!(UserNamespaces);
     let closed = tempfile::tempdir().unwrap();
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     fs::write(closed.path().join("beside"), "secret").unwrap();
@@ -222,6 +235,7 @@ fn work_dir_behind_a_closed_door_is_reached_and_what_lies_beside_it_is_not() {
 
 #[test]
 fn program_behind_a_closed_door_is_an_error_that_names_the_door() {
+    need!(UserNamespaces);
     if !kernel::sandbox::host::Host::get().root {
         return; // The guest is the caller, for whom its own doors are open.
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use kernel::sandbox::{Exit, Protection, SandboxConfig, State};
 
+use neuroflow_tests::need;
+
 use crate::support::{WorkDir, python, text};
 
 /// Takes memory, page by page, until it is stopped.
@@ -14,6 +16,7 @@ while True: blocks.append(b'x' * (1 << 20))
 
 #[test]
 fn r2_guest_over_its_memory_limit_ends_as_out_of_memory() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
     let config = SandboxConfig { memory_limit: Some(64 << 20), ..work.config() };
 
@@ -27,6 +30,7 @@ fn r2_guest_over_its_memory_limit_ends_as_out_of_memory() {
 
 #[test]
 fn r2_same_amount_can_be_taken_below_the_limit() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
     let config = SandboxConfig { memory_limit: Some(256 << 20), ..work.config() };
 
@@ -38,6 +42,7 @@ fn r2_same_amount_can_be_taken_below_the_limit() {
 
 #[test]
 fn r1_memory_of_many_processes_counts_together() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
     let config = SandboxConfig {
         memory_limit: Some(100 << 20),
@@ -62,6 +67,7 @@ time.sleep(100)
 
 #[test]
 fn r1_pages_that_processes_share_count_once() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
     let config = SandboxConfig { memory_limit: Some(150 << 20), ..work.config() };
 
@@ -87,6 +93,7 @@ print('done')
 
 #[test]
 fn r3_processes_and_threads_never_exceed_the_limit() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
     let config = SandboxConfig { max_processes: Some(12), ..work.config() };
 
@@ -133,6 +140,7 @@ print('started')
 
 #[test]
 fn r5_cpu_time_of_children_counts_together() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
     let config = SandboxConfig { cpu_time_limit: Some(1), ..work.config() };
 
@@ -153,6 +161,7 @@ while True: pass
 
 #[test]
 fn h2_receipt_says_how_each_limit_is_held() {
+    need!(UserNamespaces);
     let work = WorkDir::new();
 
     let outcome = python(work.config(), "pass");

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use kernel::sandbox::{Command, Outcome, ProcessIsolator, SandboxConfig};
+use kernel::sandbox::host::Host;
+use kernel::sandbox::{Command, Outcome, ProcessIsolator, SandboxConfig, SandboxSecurityLevel};
 
 /// A work dir of its own for one test, removed with it.
 pub(crate) struct WorkDir(PathBuf);
@@ -24,9 +25,14 @@ impl WorkDir {
         &self.0
     }
 
-    /// The default config, in this work dir.
+    /// The default config, in this work dir; where there are no namespaces, with
+    /// the one level that goes without.
     pub(crate) fn config(&self) -> SandboxConfig {
-        SandboxConfig { work_dir: self.0.clone(), ..SandboxConfig::default() }
+        let security_level = match Host::get().namespaces {
+            Ok(()) => SandboxSecurityLevel::Standard,
+            Err(_) => SandboxSecurityLevel::Minimal,
+        };
+        SandboxConfig { work_dir: self.0.clone(), security_level, ..SandboxConfig::default() }
     }
 }
 
