@@ -21,3 +21,4 @@ mod told;
 mod descriptors;
 mod files;
 mod processes;
+mod system_calls;
