@@ -69,6 +69,9 @@ use run as imp;
 #[path = "wasm/unsupported.rs"]
 mod imp;
 
+/// Bytes of the longest module that is looked at; a longer one is refused.
+pub const MAX_MODULE_BYTES: u64 = 64 << 20;
+
 /// A sandbox for WebAssembly modules.
 ///
 /// A module gets linear memory, fuel and time, and the imports that its config
@@ -185,15 +188,17 @@ struct Settings {
     max_output: u64,
 }
 
-impl Settings {
-    /// The longest time-out: what fits the clocks of every platform.
-    const MAX_TIMEOUT_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
+impl WasmSandboxConfig {
+    /// The longest time-out: a year, which fits the clocks of every platform.
+    pub const MAX_TIMEOUT_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
+}
 
+impl Settings {
     /// Checks `config` as a whole and lists every problem.
     fn new(config: &WasmSandboxConfig) -> Result<Self> {
         let mut problems = Vec::new();
         let seconds = config.timeout_seconds;
-        if !(seconds > 0.0 && seconds <= Self::MAX_TIMEOUT_SECONDS) {
+        if !(seconds > 0.0 && seconds <= WasmSandboxConfig::MAX_TIMEOUT_SECONDS) {
             problems.push(format!(
                 "timeout_seconds is {seconds}; it must be more than 0 and at most a year"
             ));
