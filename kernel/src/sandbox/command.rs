@@ -1,6 +1,7 @@
 //! What to run: a program, its arguments and its input.
 
 use std::ffi::{OsStr, OsString};
+use std::time::Duration;
 
 /// What the guest finds on its standard input.
 ///
@@ -35,12 +36,19 @@ pub struct Command {
     program: OsString,
     args: Vec<OsString>,
     stdin: Stdin,
+    timeout: Option<Duration>,
 }
 
 impl Command {
-    /// Names the program. Defaults: no arguments, stdin at its end.
+    /// Names the program. Defaults: no arguments, stdin at its end, and the
+    /// config's wall-clock limit.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Self { program: program.as_ref().to_owned(), args: Vec::new(), stdin: Stdin::Empty }
+        Self {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            stdin: Stdin::Empty,
+            timeout: None,
+        }
     }
 
     /// Adds one argument.
@@ -67,6 +75,13 @@ impl Command {
         self
     }
 
+    /// Ends this run after `timeout` of wall-clock time, whatever the config's
+    /// limit is. One sandbox can so serve runs of different lengths.
+    pub fn timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
     /// The program, as it was named.
     #[must_use]
     pub fn get_program(&self) -> &OsStr {
@@ -88,5 +103,11 @@ impl Command {
     /// Takes the input out, so that it need not be copied.
     pub(crate) fn take_stdin(&mut self) -> Stdin {
         std::mem::take(&mut self.stdin)
+    }
+
+    /// The wall-clock limit of this run, where it is not the config's.
+    #[must_use]
+    pub fn get_timeout(&self) -> Option<Duration> {
+        self.timeout
     }
 }

@@ -67,6 +67,20 @@ pub enum Isolation {
     Contained,
 }
 
+impl Isolation {
+    /// All of them, strongest first.
+    pub const ALL: [Self; 2] = [Self::Strict, Self::Contained];
+
+    /// The name in files, flags and Python: `strict`, `contained`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Contained => "contained",
+        }
+    }
+}
+
 /// The names of the keys that a user wrote, as opposed to defaults.
 ///
 /// A limit that was *named* and cannot be enforced is refused; one that is only
@@ -86,6 +100,11 @@ impl Named {
     #[must_use]
     pub fn contains(&self, key: &str) -> bool {
         self.0.contains(key)
+    }
+
+    /// The keys the user named, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
     }
 }
 

@@ -118,7 +118,7 @@ impl SandboxManager {
     ///
     /// As for [`SandboxExecutor::run`].
     pub fn run(&self, executor: &SandboxExecutor, command: Command) -> Result<Outcome> {
-        self.counted(None, |killer| executor.run_with(command, killer))
+        self.counted(None, &Killer::new(), |killer| executor.run_with(command, killer))
     }
 
     /// Keeps a sandbox under a name, until it is destroyed or cleaned up.
@@ -148,7 +148,7 @@ impl SandboxManager {
         let Some(executor) = executor else {
             return Err(Error::config(format!("there is no sandbox `{id}`")));
         };
-        self.counted(Some(id), |killer| executor.run_with(command, killer))
+        self.counted(Some(id), &Killer::new(), |killer| executor.run_with(command, killer))
     }
 
     /// Ends the sandbox of that name and its runs. False when there is none.
@@ -204,10 +204,19 @@ impl SandboxManager {
         active
     }
 
-    /// Runs `work` as a run that can be found and killed, and counts it.
-    fn counted(
+    /// Runs `work` as a run that clean-up can find and end, and counts it: as one
+    /// of the sandbox of that name or, without a name, by itself.
+    ///
+    /// For callers that keep the `killer`, or that have more to do than to run a
+    /// command. `work` must end soon after the killer was used.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`, and [`Error::Config`] when there is no such sandbox.
+    pub fn counted(
         &self,
         sandbox: Option<&str>,
+        killer: &Killer,
         work: impl FnOnce(&Killer) -> Result<Outcome>,
     ) -> Result<Outcome> {
         /// Takes the run out again, however `work` ends.
@@ -225,20 +234,24 @@ impl SandboxManager {
             }
         }
 
-        let killer = Killer::new();
         let run = Run {
             started: Instant::now(),
             killer: killer.clone(),
             sandbox: sandbox.map(str::to_owned),
         };
         let mut state = self.lock();
+        if let Some(id) = sandbox
+            && !state.named.contains_key(id)
+        {
+            return Err(Error::config(format!("there is no sandbox `{id}`")));
+        }
         let id = state.next_run;
         state.next_run += 1;
         state.runs.insert(id, run);
         drop(state);
         let listed = Listed(self, id);
 
-        let outcome = work(&killer)?;
+        let outcome = work(killer)?;
         if outcome.exit.guest_ran() {
             let mut state = self.lock();
             state.executions += 1;

@@ -292,6 +292,19 @@ pub enum State {
     Missing,
 }
 
+impl State {
+    /// The name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enforced => "enforced",
+            Self::Degraded => "degraded",
+            Self::Off => "off",
+            Self::Missing => "missing",
+        }
+    }
+}
+
 /// One line of the receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

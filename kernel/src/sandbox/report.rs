@@ -206,7 +206,9 @@ impl Report {
 }
 
 impl Ending {
-    fn of_exit(exit: &Exit) -> Self {
+    /// How `exit` is told.
+    #[must_use]
+    pub fn of_exit(exit: &Exit) -> Self {
         let (kind, detail) = match exit {
             Exit::Exited(code) => {
                 return Self { code: Some(*code), ..Self::bare(EndingKind::Exited) };

@@ -43,7 +43,7 @@ pub(crate) enum Startable {
 /// # Errors
 ///
 /// [`Error::Config`] for a NUL in the program or an argument: the system would
-/// cut them there. [`Error::NotFound`] and [`Error::NotExecutable`] for a
+/// cut them there; and for a wall-clock limit under which nothing could run. [`Error::NotFound`] and [`Error::NotExecutable`] for a
 /// program that cannot start.
 pub(crate) fn startable(command: &Command, policy: &Policy) -> Result<Startable> {
     check_arguments(command)?;
@@ -76,6 +76,9 @@ fn check_arguments(command: &Command) -> Result<()> {
     }
     for (index, _) in command.get_args().iter().enumerate().filter(|(_, arg)| has_nul(arg)) {
         problems.push(format!("argument {} contains a NUL byte", index + 1));
+    }
+    if command.get_timeout().is_some_and(|timeout| timeout.is_zero()) {
+        problems.push("`timeout` is 0; nothing could run".to_owned());
     }
     if problems.is_empty() { Ok(()) } else { Err(Error::Config { problems }) }
 }
@@ -160,6 +163,7 @@ impl ResolvedProgram {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::time::Duration;
 
     use super::super::config::SandboxConfig;
     use super::*;
@@ -206,6 +210,19 @@ mod tests {
             }
             Startable::Program(_) => false,
         }
+    }
+
+    #[test]
+    fn wall_clock_limit_of_zero_is_refused() {
+        let policy = Scratch::new("zero").policy(&[]);
+        let mut command = Command::new("true");
+        command.timeout(Duration::ZERO);
+
+        let refused = startable(&command, &policy).unwrap_err();
+        command.timeout(Duration::from_nanos(1));
+
+        assert_eq!(refused.to_string(), "`timeout` is 0; nothing could run");
+        assert!(startable(&command, &policy).is_ok());
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) use watchdog::Watch;
 use watchdog::Watchdog;
 
 use super::error::{Error, Result};
-use super::outcome::{Enforcement, Outcome, Usage};
+use super::outcome::{Enforcement, Held, Outcome, Protection, State, Usage};
 use super::{namespace, process};
 
 /// What the whole tree of a guest takes at this moment.
@@ -159,7 +159,12 @@ const GRACE: Duration = Duration::from_secs(5);
 impl Running {
     /// Takes over a guest that a back end has started.
     pub(crate) fn new(started: Started) -> Result<Self> {
-        let Started { guest, streams, at, limits, watch, enforcement } = started;
+        let Started { guest, streams, at, limits, watch, mut enforcement } = started;
+        let off = |held: &Held| held.state == State::Off;
+        if limits.timeout.is_some() && enforcement.get(Protection::Timeout).is_none_or(off) {
+            // The config has none, and the command one.
+            enforcement.enforced(Protection::Timeout, "a deadline of the supervisor");
+        }
         let (wake, mut waker) = io::pipe()
             .map_err(|source| Error::setup("open the pipe that wakes the wait", source))?;
         let killer = Killer::new();

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use kernel::sandbox::{Exit, ProcessIsolator, SandboxConfig};
+use kernel::sandbox::{
+    Command, Exit, ProcessIsolator, Protection, SandboxConfig, SandboxExecutor, State,
+};
 
 use crate::support::{WorkDir, command, python, run, sh, text};
 
@@ -44,6 +46,25 @@ fn l1_deadline_ends_a_guest_that_ignores_signals_and_keeps_its_output() {
     assert_eq!(outcome.error().unwrap(), "Command timed out after 0.4s");
     assert_eq!(text(&outcome.stdout), "so far\n");
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
+fn wall_clock_limit_of_a_command_stands_in_for_that_of_the_config() {
+    let work = WorkDir::new();
+    let mut command = Command::new("sleep");
+    command.arg("0.6").timeout(Duration::from_millis(200));
+    let endless = SandboxExecutor::new_process(SandboxConfig { timeout: None, ..work.config() });
+    let short = SandboxConfig { timeout: Some(Duration::from_millis(200)), ..work.config() };
+    let short = SandboxExecutor::new_process(short);
+
+    let ended = endless.run(command.clone()).unwrap();
+    command.timeout(Duration::from_secs(20));
+    let finished = short.run(command.clone()).unwrap();
+
+    assert_eq!(ended.exit, Exit::TimedOut(Duration::from_millis(200)));
+    let held = ended.enforcement.get(Protection::Timeout).unwrap();
+    assert_eq!(held.state, State::Enforced);
+    assert_eq!(finished.exit, Exit::Exited(0));
 }
 
 #[test]

@@ -242,7 +242,7 @@ impl Run<'_> {
             guest: running::Guest::Namespace(Box::new(guest)),
             streams,
             at,
-            limits: Limits::of(policy),
+            limits: Limits::of(policy, command),
             watch,
             enforcement,
         })

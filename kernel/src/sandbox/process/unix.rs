@@ -130,7 +130,7 @@ impl Isolator {
             guest: running::Guest::Process(guest),
             streams,
             at,
-            limits: Limits::of(policy),
+            limits: Limits::of(policy, &command),
             watch: Watch::default(),
             enforcement: receipt(policy),
         })

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::super::command::Command;
 use super::super::outcome::{Exit, Violation};
 use super::super::policy::Policy;
 
@@ -84,10 +85,11 @@ pub(crate) struct Limits {
 pub(crate) const OUTPUT_FACTOR: u64 = 10;
 
 impl Limits {
-    /// The limits of `policy`.
-    pub(crate) fn of(policy: &Policy) -> Self {
+    /// The limits of `policy`, with the wall-clock limit of `command` in place
+    /// of the policy's where it has one.
+    pub(crate) fn of(policy: &Policy, command: &Command) -> Self {
         Self {
-            timeout: policy.timeout.map(|limit| limit.value),
+            timeout: command.get_timeout().or(policy.timeout.map(|limit| limit.value)),
             cpu_time: policy.cpu_time.map(|limit| limit.value),
             memory: policy.memory.map(|limit| limit.value),
             file_size: policy.file_size.map(|limit| limit.value),

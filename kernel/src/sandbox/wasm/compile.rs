@@ -8,7 +8,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use wasmtime::{Engine, Module};
 
@@ -17,9 +16,6 @@ use crate::sandbox::error::{Error, Result};
 
 /// Stack of a compiling thread: the compiler recurses with the module's nesting.
 const STACK: usize = 16 << 20;
-
-/// How long a wait goes on before it looks whether the run was killed.
-const GLANCE: Duration = Duration::from_millis(10);
 
 /// Compilations at once in this process.
 static SLOTS: Slots = Slots { free: Mutex::new(None), freed: Condvar::new() };
@@ -35,9 +31,8 @@ pub(super) fn compile(
     bytes: &[u8],
     watch: &Watch,
 ) -> Result<std::result::Result<Module, Stop>> {
-    let slot = match SLOTS.take(watch) {
-        Ok(slot) => slot,
-        Err(stop) => return Ok(Err(stop)),
+    let Some(slot) = SLOTS.take(watch) else {
+        return Ok(Err(Stop::Deadline));
     };
     let (done, compiled) = mpsc::sync_channel(1);
     let bytes: Box<[u8]> = bytes.into();
@@ -53,23 +48,14 @@ pub(super) fn compile(
         })
         .map_err(|error| Error::setup("start a thread to compile on", error))?;
 
-    let ended = loop {
-        match compiled.recv_timeout(watch.left().min(GLANCE)) {
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                if let Some(stop) = watch.stop() {
-                    return Ok(Err(stop));
-                }
-            }
-            ended => break ended,
-        }
-    };
-    match ended {
+    match compiled.recv_timeout(watch.left()) {
         Ok(Ok(Ok(module))) => Ok(Ok(module)),
         Ok(Ok(Err(error))) => Err(invalid(&error)),
-        Ok(Err(_)) | Err(_) => Err(Error::internal(
+        Ok(Err(_)) | Err(mpsc::RecvTimeoutError::Disconnected) => Err(Error::internal(
             "compile the module",
             std::io::Error::other("the compiler panicked"),
         )),
+        Err(mpsc::RecvTimeoutError::Timeout) => Ok(Err(Stop::Deadline)),
     }
 }
 
@@ -85,8 +71,8 @@ struct Slots {
 }
 
 impl Slots {
-    /// Waits for a slot, or for the end of the run.
-    fn take(&'static self, watch: &Watch) -> std::result::Result<Slot, Stop> {
+    /// Waits for a slot; `None` when the time is up first.
+    fn take(&'static self, watch: &Watch) -> Option<Slot> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = free.get_or_insert_with(|| thread::available_parallelism().map_or(2, usize::from));
         loop {
@@ -94,15 +80,13 @@ impl Slots {
                 && *count > 0
             {
                 *count -= 1;
-                return Ok(Slot(self));
+                return Some(Slot(self));
             }
-            if let Some(stop) = watch.stop() {
-                return Err(stop);
+            if watch.stop().is_some() {
+                return None;
             }
-            (free, _) = self
-                .freed
-                .wait_timeout(free, watch.left().min(GLANCE))
-                .unwrap_or_else(PoisonError::into_inner);
+            (free, _) =
+                self.freed.wait_timeout(free, watch.left()).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
