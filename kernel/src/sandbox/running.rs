@@ -374,7 +374,7 @@ impl Running {
         };
         let streams = &mut self.streams;
         Outcome {
-            violations: violations(&exit, ended, &self.limits),
+            violations: violations(&exit, ended, &observed, &self.limits),
             exit,
             usage,
             enforcement: std::mem::take(&mut self.enforcement),

@@ -138,9 +138,18 @@ pub(crate) fn verdict(ended: &Ended, observed: &Observed, limits: &Limits) -> Ex
         (Status::Signalled(signal::XFSZ), _) if limits.file_size.is_some() => {
             Exit::FileSize(limits.file_size.unwrap_or_default())
         }
+        (Status::Exited(1..) | Status::Signalled(_), _) if processes_refused(ended, limits) => {
+            Exit::Processes(limits.max_processes.unwrap_or_default())
+        }
         (Status::Signalled(signal), _) => Exit::Signalled(signal),
         (Status::Exited(code), _) => Exit::Exited(code),
     }
+}
+
+/// Whether the cgroup refused the guest a process. One that fails after that is
+/// said to have failed by it; one that copes with it keeps its own ending.
+fn processes_refused(ended: &Ended, limits: &Limits) -> bool {
+    limits.max_processes.is_some() && ended.pids_refused.is_some_and(|refused| refused > 0)
 }
 
 /// The memory controller's word where there is one; else what was seen.
@@ -167,7 +176,12 @@ fn cpu_used_up(ended: &Ended, signal: i32, limits: &Limits) -> bool {
 }
 
 /// The limits a run ran into, each with the smallest change that lifts it.
-pub(crate) fn violations(exit: &Exit, ended: &Ended, limits: &Limits) -> Vec<Violation> {
+pub(crate) fn violations(
+    exit: &Exit,
+    ended: &Ended,
+    observed: &Observed,
+    limits: &Limits,
+) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut reached = |kind: &str, what: String, rule: &str, fix: String| {
         violations.push(Violation { kind: kind.into(), what, rule: rule.into(), fix });
@@ -202,6 +216,17 @@ pub(crate) fn violations(exit: &Exit, ended: &Ended, limits: &Limits) -> Vec<Vio
     }
     if let (Some(refused @ 1..), Some(limit)) = (ended.pids_refused, limits.max_processes) {
         let what = format!("{refused} processes or threads beyond {limit} were refused");
+        let fix = format!("max_processes: {}", limit.saturating_mul(2));
+        reached("max_processes", what, "max_processes", fix);
+    }
+    // Without a cgroup nobody counts refusals, but whoever had as many as may be
+    // may have been refused one more.
+    if let (None, Some(most), Some(limit)) =
+        (ended.pids_refused, observed.most_tasks, limits.max_processes)
+        && most >= limit
+        && *exit != Exit::Exited(0)
+    {
+        let what = format!("had all {limit} processes and threads alive at once");
         let fix = format!("max_processes: {}", limit.saturating_mul(2));
         reached("max_processes", what, "max_processes", fix);
     }
@@ -254,6 +279,16 @@ mod tests {
         ] {
             assert_eq!(verdict(&ended(status), &Observed::default(), &LIMITS), exit);
         }
+    }
+
+    #[test]
+    fn guest_that_fails_after_a_refused_process_failed_by_the_limit() {
+        let refused = |status| Ended { pids_refused: Some(3), ..ended(status) };
+        let verdict = |ended: &Ended| verdict(ended, &Observed::default(), &LIMITS);
+
+        assert_eq!(verdict(&refused(Status::Exited(1))), Exit::Processes(8));
+        assert_eq!(verdict(&refused(Status::Signalled(6))), Exit::Processes(8));
+        assert_eq!(verdict(&refused(Status::Exited(0))), Exit::Exited(0));
     }
 
     #[test]
@@ -316,7 +351,7 @@ mod tests {
         assert_eq!(verdict(&over, &Observed::default(), &LIMITS), Exit::OutOfMemory(64 << 20));
         let exit = verdict(&child_only, &Observed::default(), &LIMITS);
         assert_eq!(exit, Exit::Exited(0));
-        assert_eq!(violations(&exit, &child_only, &LIMITS)[0].kind, "memory");
+        assert_eq!(violations(&exit, &child_only, &Observed::default(), &LIMITS)[0].kind, "memory");
     }
 
     #[test]
@@ -337,7 +372,7 @@ mod tests {
         let exit = verdict(&refused, &Observed::default(), &LIMITS);
 
         assert_eq!(exit, Exit::Exited(1));
-        let violations = violations(&exit, &refused, &LIMITS);
+        let violations = violations(&exit, &refused, &Observed::default(), &LIMITS);
         assert_eq!(violations[0].rule, "max_processes");
         assert_eq!(violations[0].fix, "max_processes: 16");
     }
