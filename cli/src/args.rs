@@ -123,6 +123,13 @@ pub enum SeccompCommand {
         /// The profile; `-` reads it from standard input
         file: PathBuf,
     },
+    /// Tell what the filter of a profile does with each system call
+    ///
+    /// It is the profile and the default one together: of two verdicts the stricter.
+    Explain {
+        /// The profile, `-` for standard input; the default one alone if left out
+        file: Option<PathBuf>,
+    },
     /// Print the default profile, in the same format
     Default,
 }

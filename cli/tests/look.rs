@@ -109,3 +109,33 @@ fn lint_has_nothing_against_the_default_profile_and_says_where_a_mistake_is() {
     assert_eq!(mistaken.code, Some(125), "{}", mistaken.stdout);
     assert!(mistaken.stderr.contains("SCMP_ACT_ALOW"), "{}", mistaken.stderr);
 }
+
+#[test]
+fn explained_filter_refuses_what_the_profile_refuses_beyond_the_default() {
+    let bench = Bench::new();
+    let mut json: serde_json::Value =
+        serde_json::from_str(&told(&mut bench.neuroflow(["seccomp", "default"])).stdout).unwrap();
+    json["syscalls"].as_array_mut().unwrap().push(serde_json::json!(
+        { "names": ["getcwd"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13 }
+    ));
+    let file = bench.file("profile.json", &json.to_string());
+
+    let default = told(&mut bench.neuroflow(["seccomp", "explain"]));
+    let narrower = told(&mut bench.neuroflow(["seccomp", "explain", file.to_str().unwrap()]));
+
+    let group = |text: &str, call: &str| -> String {
+        let mut heading = "";
+        for line in text.lines() {
+            if !line.starts_with(' ') && !line.is_empty() {
+                heading = line;
+            }
+            if line.split([' ', ',']).any(|word| word == call) {
+                return heading.to_owned();
+            }
+        }
+        panic!("no {call} in {text}")
+    };
+    assert!(group(&default.stdout, "getcwd").starts_with("allowed"), "{}", default.stdout);
+    assert!(group(&narrower.stdout, "getcwd").contains("EACCES"), "{}", narrower.stdout);
+    assert!(group(&narrower.stdout, "read").starts_with("allowed"), "{}", narrower.stdout);
+}

@@ -6,7 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use kernel::sandbox::{Error, Exit, Outcome, Protection, State, WasmSandbox, WasmSandboxConfig};
+use kernel::sandbox::{
+    Error, Exit, Killer, Outcome, Protection, State, Stdin, Stream, WasmSandbox, WasmSandboxConfig,
+};
 
 fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
@@ -715,4 +717,106 @@ fn a_sleep_ends_at_its_time_and_costs_a_unit_of_fuel_a_microsecond() {
     assert!(outcome.execution_time() >= Duration::from_millis(30));
     let fuel = outcome.usage.fuel_consumed.unwrap();
     assert!((30_000..31_000).contains(&fuel), "{fuel}");
+}
+
+#[test]
+fn l1_a_run_is_ended_by_its_killer_while_it_computes_sleeps_and_compiles() {
+    let sleep = ENDLESS.iter().find(|(name, _)| *name == "sleep").unwrap().1;
+    let mut large = String::from("(module");
+    for _ in 0..20_000 {
+        large.push_str("(func (param i32) (result i32)");
+        large.push_str(&"(local.set 0 (i32.mul (local.get 0) (i32.const 5)))".repeat(20));
+        large.push_str("(local.get 0))");
+    }
+    large.push_str("(func (export \"_start\")))");
+
+    for text in [r#"(module (func (export "_start") (loop (br 0))))"#, sleep, &large] {
+        let module = wat(text);
+        let killer = Killer::new();
+        let other = killer.clone();
+        let started = Instant::now();
+        let thread = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            other.kill();
+        });
+
+        let outcome = WasmSandbox::new(with_wasi(by_clock(600.0)))
+            .execute_with(&module, b"", &killer)
+            .unwrap();
+
+        assert_eq!(outcome.exit, Exit::Signalled(9));
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_run_that_was_killed_before_it_began_does_not_begin() {
+    let killer = Killer::new();
+    killer.kill();
+
+    let outcome =
+        WasmSandbox::new(with_wasi(config())).execute_with(&wat(HELLO), b"", &killer).unwrap();
+
+    assert_eq!(outcome.exit, Exit::Signalled(9));
+    assert!(outcome.stdout.is_empty());
+}
+
+#[test]
+fn output_is_passed_on_as_it_comes_and_captured_too() {
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let sink = std::sync::Arc::clone(&seen);
+
+    let outcome = WasmSandbox::new(with_wasi(config()))
+        .stream(&wat(HELLO), Stdin::Empty, &Killer::new(), move |stream, bytes| {
+            sink.lock().unwrap().push((stream, bytes.to_vec()));
+        })
+        .unwrap();
+
+    assert_eq!(*seen.lock().unwrap(), [(Stream::Stdout, b"hello\n".to_vec())]);
+    assert_eq!(outcome.stdout, b"hello\n");
+}
+
+#[test]
+fn a_module_that_comes_again_is_not_compiled_again() {
+    let mut text = String::from("(module");
+    for _ in 0..2_000 {
+        text.push_str("(func (param i32) (result i32)");
+        text.push_str(&"(local.set 0 (i32.mul (local.get 0) (i32.const 7)))".repeat(20));
+        text.push_str("(local.get 0))");
+    }
+    text.push_str("(func (export \"_start\")))");
+    let module = wat(&text);
+    let sandbox = WasmSandbox::new(config());
+    let cold = sandbox.execute(&module, b"").unwrap();
+
+    let warm = sandbox.execute(&module, b"").unwrap();
+
+    assert_eq!(warm.exit, Exit::Exited(0));
+    assert_eq!(warm.usage.fuel_consumed, cold.usage.fuel_consumed);
+    assert!(warm.execution_time() * 5 < cold.execution_time(), "{warm:?} {cold:?}");
+}
+
+#[test]
+fn w5_a_module_that_ran_with_its_imports_is_refused_by_a_sandbox_without_them() {
+    let module = wat(HELLO);
+    assert!(WasmSandbox::new(with_wasi(config())).execute(&module, b"").unwrap().success());
+
+    let outcome = WasmSandbox::new(config()).execute(&module, b"").unwrap();
+
+    assert!(matches!(outcome.exit, Exit::ImportRefused(_)));
+}
+
+#[test]
+fn l5_nothing_of_one_run_is_seen_by_the_next() {
+    // Returns what memory and a global held, and changes both.
+    let module = wat(r#"(module (memory 1) (global $g (mut i32) (i32.const 0))
+             (func (export "main") (result i32)
+               (i32.load (i32.const 0)) (global.get $g) (i32.add)
+               (i32.store (i32.const 0) (i32.const 5)) (global.set $g (i32.const 9))))"#);
+    let sandbox = WasmSandbox::new(config());
+
+    for _ in 0..20 {
+        assert_eq!(sandbox.execute(&module, b"").unwrap().exit, Exit::Exited(0));
+    }
 }

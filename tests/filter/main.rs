@@ -8,7 +8,7 @@
 
 mod sys;
 
-use kernel::sandbox::seccomp::{Arch, Base, Filter, Sockets};
+use kernel::sandbox::seccomp::{Arch, Base, Filter, Lint, Sockets, record};
 use neuroflow_tests::need;
 use sys::{call, in_thread_under};
 
@@ -186,4 +186,48 @@ fn the_strict_process_filter_leaves_unix_sockets_only() {
         assert_eq!(with.map(|_| ()), expected, "domain {domain}");
         assert!(without.is_ok());
     }
+}
+
+#[test]
+fn a_recording_has_what_a_program_called_and_makes_a_profile_for_it() {
+    need!(Seccomp);
+    let args = ["-c", "import os; os.getpgid(0); os.mkdir('/nonexistent/x')"].map(Into::into);
+
+    let recording = record("/usr/bin/python3".as_ref(), &args).unwrap();
+
+    assert_eq!(recording.exit_code, 1, "mkdir raised");
+    for name in ["execve", "mmap", "openat", "getpgid", "exit_group"] {
+        assert!(recording.calls.contains(name), "{name}: {:?}", recording.calls);
+    }
+    for name in ["socket", "clone", "waitid", "ptrace"] {
+        assert!(!recording.calls.contains(name), "{name}");
+    }
+    let lint = Lint::read(&recording.profile()).unwrap();
+    assert!(lint.vital.is_empty() && lint.python.is_empty(), "{lint}");
+}
+
+#[test]
+fn a_recording_follows_children_and_threads() {
+    need!(Seccomp);
+    let script = "import os, threading, time
+t = threading.Thread(target=os.getppid); t.start(); t.join()
+if os.fork() == 0: os.getsid(0); os._exit(0)
+os.wait(); os.kill(os.getpid(), 9)";
+
+    let recording = record("/usr/bin/python3".as_ref(), &["-c", script].map(Into::into)).unwrap();
+
+    assert_eq!(recording.exit_code, 137);
+    for name in ["clone", "getppid", "getsid", "kill", "wait4"] {
+        assert!(recording.calls.contains(name), "{name}: {:?}", recording.calls);
+    }
+    assert!(!recording.calls.contains("clone3"), "it does not exist in the sandbox");
+}
+
+#[test]
+fn what_cannot_be_started_is_not_recorded() {
+    need!(Seccomp);
+    let missing = record("/nonexistent/program".as_ref(), &[]).unwrap_err();
+    let no_program = record("/etc/passwd".as_ref(), &[]).unwrap_err();
+
+    assert_eq!((missing.code(), no_program.code()), ("not_found", "not_executable"));
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use kernel::sandbox::seccomp::{self, Lint};
+use kernel::sandbox::seccomp::{self, Arch, Base, Explanation, Lint, Profile, Sockets};
 use kernel::sandbox::{Error, Result};
 
 use crate::args::SeccompCommand;
@@ -21,6 +21,7 @@ const UNUSABLE: u8 = 1;
 pub fn seccomp(command: &SeccompCommand) -> Result<u8> {
     match command {
         SeccompCommand::Lint { file } => lint(file),
+        SeccompCommand::Explain { file } => explain(file.as_deref()),
         SeccompCommand::Default => print(&seccomp::default_json()).map(|()| 0),
     }
 }
@@ -33,6 +34,18 @@ fn lint(file: &Path) -> Result<u8> {
         print(&lint.to_string())?;
     }
     Ok(if lint.vital.is_empty() { 0 } else { UNUSABLE })
+}
+
+fn explain(file: Option<&Path>) -> Result<u8> {
+    // That of a guest with a network namespace of its own, as every guest has
+    // that is not given the host's network.
+    let base = Base::Namespace(Sockets::Internet);
+    let explanation = match file {
+        Some(file) => Explanation::of(base, &Profile::read(&profile(file)?)?)?,
+        None => Explanation::of_base(base, Arch::native()?)?,
+    };
+    print(&explanation.to_string())?;
+    Ok(0)
 }
 
 /// The text of `file`, or of standard input for `-`.

@@ -148,6 +148,24 @@ impl SandboxExecutor {
             Self::Wasm(sandbox) => sandbox.execute(module, input),
         }
     }
+
+    /// Like [`execute_wasm`](Self::execute_wasm), and can be ended from another
+    /// thread by `killer`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`execute_wasm`](Self::execute_wasm).
+    pub fn execute_wasm_with(
+        &self,
+        module: &[u8],
+        input: &[u8],
+        killer: &Killer,
+    ) -> Result<Outcome> {
+        match self {
+            Self::Process(_) | Self::Namespace(_) => Err(only_programs()),
+            Self::Wasm(sandbox) => sandbox.execute_with(module, input, killer),
+        }
+    }
 }
 
 fn only_modules() -> Error {

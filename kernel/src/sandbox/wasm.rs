@@ -8,7 +8,8 @@
 //!    at all, is it small enough to be compiled, what does it import;
 //! 2. [`imports`] refuses whatever is not on `allowed_imports`, used or not;
 //! 3. [`compile`] turns it into machine code, on a thread of its own, since a
-//!    compilation cannot be interrupted from inside;
+//!    compilation cannot be interrupted from inside; [`cache`] keeps the result
+//!    for the next run of the same bytes;
 //! 4. [`run`] makes a store with limits and fuel, instantiates and calls the
 //!    entry point on the caller's thread.
 //!
@@ -26,16 +27,22 @@
 
 use std::time::Duration;
 
+use super::command::Stdin;
 use super::config::WasmSandboxConfig;
 use super::error::{Error, Result};
 use super::outcome::Outcome;
+use super::running::{Killer, Stream};
 
+#[cfg(feature = "wasm")]
+mod cache;
 #[cfg(feature = "wasm")]
 mod compile;
 #[cfg(feature = "wasm")]
 mod drive;
 #[cfg(feature = "wasm")]
 mod engine;
+#[cfg(feature = "wasm")]
+mod guest;
 #[cfg(feature = "wasm")]
 mod imports;
 #[cfg(feature = "wasm")]
@@ -45,9 +52,13 @@ mod limits;
 #[cfg(feature = "wasm")]
 mod output;
 #[cfg(feature = "wasm")]
+mod prepared;
+#[cfg(feature = "wasm")]
 mod receipt;
 #[cfg(feature = "wasm")]
 mod run;
+#[cfg(feature = "wasm")]
+mod verdict;
 #[cfg(feature = "wasm")]
 mod wasi;
 
@@ -57,6 +68,9 @@ use run as imp;
 #[cfg(not(feature = "wasm"))]
 #[path = "wasm/unsupported.rs"]
 mod imp;
+
+/// Bytes of the longest module that is looked at; a longer one is refused.
+pub const MAX_MODULE_BYTES: u64 = 64 << 20;
 
 /// A sandbox for WebAssembly modules.
 ///
@@ -109,8 +123,58 @@ impl WasmSandbox {
     /// precompiled code, a module cut short, invalid or past the size caps.
     /// [`Error::Unsupported`] in a build without the `wasm` feature.
     pub fn execute(&self, module: &[u8], input: &[u8]) -> Result<Outcome> {
-        imp::execute(&Settings::new(&self.config)?, module, input)
+        self.request(Request { module, input: bytes(input), killer: None, sink: None })
     }
+
+    /// Like [`execute`](Self::execute), and can be ended from another thread by
+    /// `killer`, also while the module is compiled. A run that was ended so is
+    /// [`Exit::Signalled(9)`](super::Exit::Signalled), as on the other back ends.
+    ///
+    /// # Errors
+    ///
+    /// As for [`execute`](Self::execute).
+    pub fn execute_with(&self, module: &[u8], input: &[u8], killer: &Killer) -> Result<Outcome> {
+        self.request(Request { module, input: bytes(input), killer: Some(killer), sink: None })
+    }
+
+    /// Like [`execute_with`](Self::execute_with), and passes output on to `sink`
+    /// as it comes, up to the cap. It is captured all the same.
+    ///
+    /// The sink runs on the calling thread, in the middle of the guest: while it
+    /// blocks, nobody looks at the clock.
+    ///
+    /// # Errors
+    ///
+    /// As for [`execute`](Self::execute).
+    pub fn stream(
+        &self,
+        module: &[u8],
+        input: Stdin,
+        killer: &Killer,
+        sink: impl FnMut(Stream, &[u8]) + Send + 'static,
+    ) -> Result<Outcome> {
+        self.request(Request { module, input, killer: Some(killer), sink: Some(Box::new(sink)) })
+    }
+
+    fn request(&self, request: Request<'_>) -> Result<Outcome> {
+        imp::execute(&Settings::new(&self.config)?, request)
+    }
+}
+
+fn bytes(input: &[u8]) -> Stdin {
+    if input.is_empty() { Stdin::Empty } else { Stdin::Bytes(input.to_vec()) }
+}
+
+/// Takes output as it comes.
+type OutputSink = Box<dyn FnMut(Stream, &[u8]) + Send>;
+
+/// What is to be run, and who is told and listened to meanwhile.
+#[cfg_attr(not(feature = "wasm"), expect(dead_code, reason = "read by the engine alone"))]
+struct Request<'a> {
+    module: &'a [u8],
+    input: Stdin,
+    killer: Option<&'a Killer>,
+    sink: Option<OutputSink>,
 }
 
 /// A config found consistent.
@@ -124,15 +188,17 @@ struct Settings {
     max_output: u64,
 }
 
-impl Settings {
-    /// The longest time-out: what fits the clocks of every platform.
-    const MAX_TIMEOUT_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
+impl WasmSandboxConfig {
+    /// The longest time-out: a year, which fits the clocks of every platform.
+    pub const MAX_TIMEOUT_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
+}
 
+impl Settings {
     /// Checks `config` as a whole and lists every problem.
     fn new(config: &WasmSandboxConfig) -> Result<Self> {
         let mut problems = Vec::new();
         let seconds = config.timeout_seconds;
-        if !(seconds > 0.0 && seconds <= Self::MAX_TIMEOUT_SECONDS) {
+        if !(seconds > 0.0 && seconds <= WasmSandboxConfig::MAX_TIMEOUT_SECONDS) {
             problems.push(format!(
                 "timeout_seconds is {seconds}; it must be more than 0 and at most a year"
             ));

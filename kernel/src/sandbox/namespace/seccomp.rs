@@ -43,6 +43,8 @@ mod lint;
 mod names;
 #[path = "seccomp/profile.rs"]
 mod profile;
+#[path = "seccomp/record.rs"]
+mod record;
 #[path = "seccomp/rule.rs"]
 mod rule;
 #[path = "seccomp/source.rs"]
@@ -66,6 +68,7 @@ pub use export::default_json;
 pub use lint::{Lint, PYTHON_STARTUP, STARTUP};
 pub use names::Arch;
 pub use profile::Profile;
+pub use record::{Recording, record};
 pub use rule::Action;
 pub use target::{Kernel, Target};
 pub use widening::Widening;

@@ -8,6 +8,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use wasmtime::{Engine, Module};
 
@@ -16,6 +17,9 @@ use crate::sandbox::error::{Error, Result};
 
 /// Stack of a compiling thread: the compiler recurses with the module's nesting.
 const STACK: usize = 16 << 20;
+
+/// How long a wait goes on before it looks whether the run was killed.
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// Compilations at once in this process.
 static SLOTS: Slots = Slots { free: Mutex::new(None), freed: Condvar::new() };
@@ -31,8 +35,9 @@ pub(super) fn compile(
     bytes: &[u8],
     watch: &Watch,
 ) -> Result<std::result::Result<Module, Stop>> {
-    let Some(slot) = SLOTS.take(watch) else {
-        return Ok(Err(Stop::Deadline));
+    let slot = match SLOTS.take(watch) {
+        Ok(slot) => slot,
+        Err(stop) => return Ok(Err(stop)),
     };
     let (done, compiled) = mpsc::sync_channel(1);
     let bytes: Box<[u8]> = bytes.into();
@@ -48,14 +53,23 @@ pub(super) fn compile(
         })
         .map_err(|error| Error::setup("start a thread to compile on", error))?;
 
-    match compiled.recv_timeout(watch.left()) {
+    let ended = loop {
+        match compiled.recv_timeout(watch.left().min(GLANCE)) {
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                if let Some(stop) = watch.stop() {
+                    return Ok(Err(stop));
+                }
+            }
+            ended => break ended,
+        }
+    };
+    match ended {
         Ok(Ok(Ok(module))) => Ok(Ok(module)),
         Ok(Ok(Err(error))) => Err(invalid(&error)),
-        Ok(Err(_)) | Err(mpsc::RecvTimeoutError::Disconnected) => Err(Error::internal(
+        Ok(Err(_)) | Err(_) => Err(Error::internal(
             "compile the module",
             std::io::Error::other("the compiler panicked"),
         )),
-        Err(mpsc::RecvTimeoutError::Timeout) => Ok(Err(Stop::Deadline)),
     }
 }
 
@@ -71,8 +85,8 @@ struct Slots {
 }
 
 impl Slots {
-    /// Waits for a slot; `None` when the time is up first.
-    fn take(&'static self, watch: &Watch) -> Option<Slot> {
+    /// Waits for a slot, or for the end of the run.
+    fn take(&'static self, watch: &Watch) -> std::result::Result<Slot, Stop> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = free.get_or_insert_with(|| thread::available_parallelism().map_or(2, usize::from));
         loop {
@@ -80,13 +94,15 @@ impl Slots {
                 && *count > 0
             {
                 *count -= 1;
-                return Some(Slot(self));
+                return Ok(Slot(self));
             }
-            if watch.stop().is_some() {
-                return None;
+            if let Some(stop) = watch.stop() {
+                return Err(stop);
             }
-            (free, _) =
-                self.freed.wait_timeout(free, watch.left()).unwrap_or_else(PoisonError::into_inner);
+            (free, _) = self
+                .freed
+                .wait_timeout(free, watch.left().min(GLANCE))
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

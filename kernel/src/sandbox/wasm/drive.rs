@@ -8,11 +8,15 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use crate::sandbox::running::Killer;
+
 /// Why a guest was stopped, other than by itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Stop {
     #[error("the wall clock ran out")]
     Deadline,
+    #[error("the run was killed")]
+    Killed,
     #[error("all fuel was consumed")]
     Fuel,
     #[error("{wanted} bytes of memory were asked for")]
@@ -23,18 +27,29 @@ pub(super) enum Stop {
     Output,
 }
 
-/// The clock of one run.
+/// The clock of one run, and the ear for whoever wants to end it.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
     started: Instant,
     deadline: Instant,
+    killed: Arc<AtomicBool>,
 }
 
 impl Watch {
     /// Starts the clock.
     pub(super) fn start(timeout: Duration) -> Self {
         let started = Instant::now();
-        Self { started, deadline: started + timeout }
+        Self { started, deadline: started + timeout, killed: Arc::default() }
+    }
+
+    /// Lets `killer` end the run that this thread drives.
+    pub(super) fn obey(&self, killer: &Killer) {
+        let killed = Arc::clone(&self.killed);
+        let driver = thread::current();
+        killer.on_kill(move || {
+            killed.store(true, Ordering::Release);
+            driver.unpark();
+        });
     }
 
     pub(super) fn elapsed(&self) -> Duration {
@@ -48,6 +63,9 @@ impl Watch {
 
     /// The reason to stop now, if there is one.
     pub(super) fn stop(&self) -> Option<Stop> {
+        if self.killed.load(Ordering::Acquire) {
+            return Some(Stop::Killed);
+        }
         (Instant::now() >= self.deadline).then_some(Stop::Deadline)
     }
 }
@@ -143,6 +161,23 @@ mod tests {
 
         assert_eq!(ended, Err(Stop::Deadline));
         assert!(watch.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_killer_ends_what_waits() {
+        let watch = Watch::start(Duration::from_secs(60));
+        let killer = Killer::new();
+        watch.obey(&killer);
+        let other = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            killer.kill();
+        });
+
+        let ended = drive(&watch, &Sleep::default(), std::future::pending::<()>());
+
+        assert_eq!(ended, Err(Stop::Killed));
+        assert!(watch.elapsed() < Duration::from_secs(5));
+        other.join().unwrap();
     }
 
     #[test]

@@ -18,7 +18,7 @@ struct Cap {
     most: u64,
 }
 
-const MODULE_BYTES: Cap = Cap { what: "bytes", most: 64 << 20 };
+const MODULE_BYTES: Cap = Cap { what: "bytes", most: super::MAX_MODULE_BYTES };
 const CODE_BYTES: Cap = Cap { what: "bytes of code", most: 32 << 20 };
 const BODY_BYTES: Cap = Cap { what: "bytes in one function", most: 1 << 20 };
 const FUNCTIONS: Cap = Cap { what: "functions", most: 50_000 };

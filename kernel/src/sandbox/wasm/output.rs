@@ -12,6 +12,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi_io::{async_trait, bytes::Bytes};
 
 use super::drive::Stop;
+use crate::sandbox::running::Stream;
 
 /// Bytes a guest may write in one call to a stream.
 const PERMIT: usize = 64 << 10;
@@ -19,21 +20,40 @@ const PERMIT: usize = 64 << 10;
 /// How far past the cap a guest may write before it is ended.
 const FLOOD: u64 = 10;
 
+/// Who is told of output while the guest runs. Both streams of a run share it.
+#[derive(Clone)]
+pub(super) struct Sink(Arc<Mutex<super::OutputSink>>);
+
+impl Sink {
+    pub(super) fn new(sink: super::OutputSink) -> Self {
+        Self(Arc::new(Mutex::new(sink)))
+    }
+
+    fn tell(&self, stream: Stream, bytes: &[u8]) {
+        (self.0.lock().unwrap_or_else(PoisonError::into_inner))(stream, bytes);
+    }
+}
+
 /// One captured stream; clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Captured(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     cap: u64,
     kept: Mutex<Vec<u8>>,
     written: AtomicU64,
+    sink: Option<(Sink, Stream)>,
 }
 
 impl Captured {
     /// Keeps the first `cap` bytes.
     pub(super) fn new(cap: u64) -> Self {
-        Self(Arc::new(Inner { cap, kept: Mutex::default(), written: AtomicU64::new(0) }))
+        Self::streamed(cap, None)
+    }
+
+    /// Keeps the first `cap` bytes and passes them on as they come.
+    pub(super) fn streamed(cap: u64, sink: Option<(Sink, Stream)>) -> Self {
+        Self(Arc::new(Inner { cap, kept: Mutex::default(), written: AtomicU64::new(0), sink }))
     }
 
     /// Bytes written, kept or not.
@@ -59,8 +79,14 @@ impl Captured {
     fn accept(&self, bytes: &[u8]) -> Result<(), Stop> {
         let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let room = usize::try_from(self.0.cap).unwrap_or(usize::MAX).saturating_sub(kept.len());
-        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let wanted = &bytes[..bytes.len().min(room)];
+        kept.extend_from_slice(wanted);
         drop(kept);
+        if let Some((sink, stream)) = &self.0.sink
+            && !wanted.is_empty()
+        {
+            sink.tell(*stream, wanted);
+        }
         self.0.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         if self.is_flooded() { Err(Stop::Output) } else { Ok(()) }
     }

@@ -15,14 +15,15 @@
 use std::time::{Duration, Instant};
 
 use rand::Rng;
-use wasmtime::{Caller, Engine, Extern, Linker, Memory, StoreContextMut};
+use wasmtime::{AsContextMut, Caller, Engine, Extern, Linker, Memory};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{HostMonotonicClock, WasiCtxBuilder};
 
-use super::drive::{Stop, Watch};
+use super::drive::Watch;
+use super::guest::{Guest, charge};
 use super::output::Captured;
-use super::run::Guest;
+use crate::sandbox::command::Stdin;
 use crate::sandbox::error::{Error, Result};
 
 /// The name that modules import it under.
@@ -48,14 +49,24 @@ mod errno {
 /// The state behind the functions: stdin holds `input`, and nothing else is
 /// granted.
 pub(super) fn context(
-    input: &[u8],
+    input: Stdin,
     stdout: &Captured,
     stderr: &Captured,
     watch: &Watch,
 ) -> WasiP1Ctx {
-    WasiCtxBuilder::new()
+    let mut builder = WasiCtxBuilder::new();
+    match input {
+        Stdin::Empty => {}
+        Stdin::Bytes(bytes) => {
+            builder.stdin(MemoryInputPipe::new(bytes));
+        }
+        // Read by a thread, no further than the guest asks for.
+        Stdin::Host => {
+            builder.stdin(wasmtime_wasi::cli::stdin());
+        }
+    }
+    builder
         .monotonic_clock(SinceStart(watch.clone()))
-        .stdin(MemoryInputPipe::new(input.to_vec()))
         .stdout(stdout.clone())
         .stderr(stderr.clone())
         .allow_tcp(false)
@@ -101,23 +112,12 @@ fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Takes `units` of the guest's fuel, or ends it.
-pub(super) fn charge(store: &mut StoreContextMut<'_, Guest>, units: u64) -> wasmtime::Result<()> {
-    let left = store.get_fuel()?;
-    if units >= left {
-        store.set_fuel(0)?;
-        store.data_mut().stop = Some(Stop::Fuel);
-        return Err(wasmtime::Error::new(Stop::Fuel));
-    }
-    store.set_fuel(left - units)
-}
-
 fn memory(caller: &mut Caller<'_, Guest>) -> Option<Memory> {
     caller.get_export("memory").and_then(Extern::into_memory)
 }
 
 fn random_get(mut caller: Caller<'_, Guest>, at: u32, len: u32) -> wasmtime::Result<i32> {
-    charge(&mut wasmtime::AsContextMut::as_context_mut(&mut caller), len.into())?;
+    charge(&mut caller.as_context_mut(), len.into())?;
     let Some(memory) = memory(&mut caller) else { return Ok(errno::FAULT) };
     let (data, guest) = memory.data_and_store_mut(&mut caller);
     let Some(target) = range(at, len.into()).and_then(|range| data.get_mut(range)) else {
@@ -125,8 +125,7 @@ fn random_get(mut caller: Caller<'_, Guest>, at: u32, len: u32) -> wasmtime::Res
     };
     for piece in target.chunks_mut(1 << 20) {
         if let Some(stop) = guest.watch.stop() {
-            guest.stop = Some(stop.clone());
-            return Err(wasmtime::Error::new(stop));
+            return Err(guest.end(stop));
         }
         rand::rng().fill_bytes(piece);
     }
@@ -254,7 +253,7 @@ fn event(userdata: u64, error: i32, tag: u8) -> [u8; EVENT] {
 
 async fn sleep(caller: &mut Caller<'_, Guest>, span: Duration) -> wasmtime::Result<()> {
     let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-    let mut store = wasmtime::AsContextMut::as_context_mut(caller);
+    let mut store = caller.as_context_mut();
     let left = store.get_fuel()?;
     // A sleep that the fuel does not last for goes on as long as it does: the
     // guest is ended then and not before.

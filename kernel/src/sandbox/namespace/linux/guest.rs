@@ -56,7 +56,11 @@ impl Guest {
     pub(crate) fn sample(&mut self, suspect: Option<u64>) -> Sample {
         match &self.cgroup {
             Some(cgroup) => cgroup.sample(),
-            None => tree::sample(self.pid, suspect),
+            None => {
+                let tree = tree::sample(self.pid, suspect);
+                // Init at its top is ours, and no process of the guest's.
+                Sample { tasks: tree.tasks.saturating_sub(1), ..tree }
+            }
         }
     }
 

@@ -22,6 +22,16 @@ pub fn default_json() -> String {
     )
 }
 
+/// A profile that allows these calls and refuses every other.
+pub(super) fn profile_json(calls: &[&str]) -> String {
+    format!(
+        "{{\n  \"defaultAction\": \"SCMP_ACT_ERRNO\",\n  \"defaultErrnoRet\": {EPERM},\n  \
+         \"syscalls\": [\n    {{\n      \"names\": [{}],\n      \"action\": \
+         \"SCMP_ACT_ALLOW\"\n    }}\n  ]\n}}\n",
+        names(calls)
+    )
+}
+
 fn entry(entry: &Entry) -> String {
     let mut text = format!("    {{\n      \"comment\": {},\n", quoted(entry.why));
     let _ = writeln!(text, "      \"names\": [{}],", names(entry.names));

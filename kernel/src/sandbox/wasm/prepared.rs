@@ -1,0 +1,175 @@
+//! A module on its way from bytes to something that can be called: looked at,
+//! its imports compared, compiled, linked, its entry point found.
+
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::Duration;
+
+use wasmtime::{Engine, ExternType, FuncType, InstancePre, Linker, Module, Store, ValType};
+
+use super::cache::{self, Cache};
+use super::drive::{Stop, Watch};
+use super::guest::Guest;
+use super::imports::{self, Refused};
+use super::intake::{self, Import, Intake, Kind};
+use super::{Settings, compile, engine, wasi};
+use crate::sandbox::error::{Error, Result};
+
+/// Machine code that is kept for modules that come again.
+const CACHED_BYTES: usize = 256 << 20;
+
+static CACHE: LazyLock<Cache<Prepared>> = LazyLock::new(|| Cache::new(CACHED_BYTES));
+
+/// A module that can be instantiated at once.
+pub(super) struct Prepared {
+    pub(super) instance: InstancePre<Guest>,
+    pub(super) entry: Entry,
+    imports: Vec<Import>,
+}
+
+/// What came of a module.
+pub(super) enum Preparation {
+    /// It can run.
+    Ready(Arc<Prepared>),
+    /// It asks for imports that it does not get.
+    Refused(Vec<Refused>),
+    /// A limit was reached before it ran.
+    Stopped(Stop),
+}
+
+impl Prepared {
+    pub(super) fn has_imports(&self) -> bool {
+        !self.imports.is_empty()
+    }
+}
+
+/// Prepares `bytes`, or takes what an earlier run with the same bytes prepared.
+///
+/// # Errors
+///
+/// [`Error::Config`] for bytes that are no module we run.
+pub(super) fn prepare(settings: &Settings, bytes: &[u8], watch: &Watch) -> Result<Preparation> {
+    let engine = engine::shared()?;
+    let linker = linker(engine)?;
+    let key = cache::key(bytes);
+    if let Some(prepared) = CACHE.get(&key) {
+        let refused = refused(engine, linker, &prepared.imports, settings);
+        return Ok(if refused.is_empty() {
+            Preparation::Ready(prepared)
+        } else {
+            Preparation::Refused(refused)
+        });
+    }
+
+    let Intake { imports, has_start } = intake::inspect(bytes)?;
+    let refused = refused(engine, linker, &imports, settings);
+    if !refused.is_empty() {
+        return Ok(Preparation::Refused(refused));
+    }
+    let module = match compile::compile(engine, bytes, watch)? {
+        Ok(module) => module,
+        Err(stop) => return Ok(Preparation::Stopped(stop)),
+    };
+    let entry = Entry::of(&module, has_start)?;
+    let instance = match linker.instantiate_pre(&module) {
+        Ok(instance) => instance,
+        Err(error) => {
+            let refused = wrong_types(engine, linker, &module);
+            if refused.is_empty() {
+                return Err(Error::config(format!("the module cannot be linked: {error:#}")));
+            }
+            return Ok(Preparation::Refused(refused));
+        }
+    };
+    let code = module.image_range();
+    let size = (code.end as usize).saturating_sub(code.start as usize);
+    Ok(Preparation::Ready(CACHE.insert(key, Prepared { instance, entry, imports }, size)))
+}
+
+fn linker(engine: &Engine) -> Result<&'static Linker<Guest>> {
+    static LINKER: OnceLock<Linker<Guest>> = OnceLock::new();
+    if let Some(linker) = LINKER.get() {
+        return Ok(linker);
+    }
+    let linker = wasi::linker(engine)?;
+    Ok(LINKER.get_or_init(|| linker))
+}
+
+fn refused(
+    engine: &Engine,
+    linker: &Linker<Guest>,
+    imports: &[Import],
+    settings: &Settings,
+) -> Vec<Refused> {
+    imports::check(imports, &settings.allowed_imports, |module, name| {
+        provided(engine, linker, module, name).is_some()
+    })
+}
+
+/// The type of a function that we provide.
+fn provided(
+    engine: &Engine,
+    linker: &Linker<Guest>,
+    module: &str,
+    name: &str,
+) -> Option<ExternType> {
+    if module != wasi::MODULE {
+        return None;
+    }
+    let watch = Watch::start(Duration::ZERO);
+    let mut store = Store::new(engine, Guest::nobody(&watch));
+    let item = linker.get(&mut store, module, name).ok()?;
+    Some(item.ty(&store))
+}
+
+/// Imports whose type is not that of the function we provide.
+fn wrong_types(engine: &Engine, linker: &Linker<Guest>, module: &Module) -> Vec<Refused> {
+    let mut refused = Vec::new();
+    for import in module.imports() {
+        let Some(ExternType::Func(ours)) = provided(engine, linker, import.module(), import.name())
+        else {
+            continue;
+        };
+        if import.ty().func().is_some_and(|theirs| !FuncType::eq(theirs, &ours)) {
+            let path = Import {
+                module: import.module().to_owned(),
+                name: import.name().to_owned(),
+                kind: Kind::Function,
+            };
+            refused.push(Refused::of_type(path, &format!("a function of type {ours}")));
+        }
+    }
+    refused
+}
+
+/// What is called, and with what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// An export that takes nothing.
+    Export(&'static str),
+    /// An export with the signature of C's `main`.
+    WithArguments(&'static str),
+    /// The start function, which instantiation runs.
+    Start,
+}
+
+impl Entry {
+    fn of(module: &Module, has_start: bool) -> Result<Self> {
+        for name in ["_start", "main"] {
+            let Some(ExternType::Func(ty)) = module.get_export(name) else { continue };
+            let is_i32 = |ty: ValType| matches!(ty, ValType::I32);
+            let returns = ty.results().len() <= 1 && ty.results().all(is_i32);
+            return match (ty.params().len(), returns) {
+                (0, true) => Ok(Self::Export(name)),
+                (2, true) if ty.params().all(is_i32) => Ok(Self::WithArguments(name)),
+                _ => Err(Error::config(format!(
+                    "the export `{name}` has type {ty}; an entry point takes nothing, or two i32 \
+                     as C's main does, and returns nothing or an i32"
+                ))),
+            };
+        }
+        if has_start {
+            return Ok(Self::Start);
+        }
+        Err(Error::config("the module exports neither `_start` nor `main`, so nothing can be run"))
+    }
+}

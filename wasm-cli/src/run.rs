@@ -1,0 +1,91 @@
+//! Runs one module, from the command line to the exit code.
+
+use kernel::sandbox::{Error, Exit, Killer, Outcome, Result, WasmSandbox, WasmSandboxConfig};
+use neuroflow_cli::args::Bound;
+use neuroflow_cli::guest_input;
+use neuroflow_cli::interrupt::Interrupts;
+use neuroflow_cli::relay::Relay;
+use neuroflow_cli::telling::{Circumstances, Telling};
+
+use crate::args::{RunArgs, SandboxArgs};
+use crate::module_file;
+
+/// Runs the module and tells how it went; returns the exit code.
+pub(crate) fn run(args: &RunArgs) -> u8 {
+    let mut circumstances = Circumstances::default();
+    let (telling, result) = match Telling::prepare(&args.telling) {
+        Ok(telling) => {
+            let result = execute(args, &telling, &mut circumstances);
+            (telling, result)
+        }
+        Err(error) => (Telling::without_file(&args.telling), Err(error)),
+    };
+    telling.tell(&result, &circumstances)
+}
+
+fn execute(args: &RunArgs, telling: &Telling, told: &mut Circumstances) -> Result<Outcome> {
+    let sandbox = WasmSandbox::new(config(&args.sandbox));
+    let (file, arguments) = args.module();
+    if !arguments.is_empty() {
+        return Err(Error::Unsupported {
+            feature: "arguments of a module".to_owned(),
+            reason: "a module is given no arguments yet".to_owned(),
+            fix: format!("leave out what stands behind {}", file.display()),
+        });
+    }
+    let module = module_file::read(&file)?;
+    let stdin = guest_input::stdin(args.telling.interactive);
+
+    let killer = Killer::new();
+    let interrupts = Interrupts::watch()
+        .map_err(|source| Error::Setup { step: "watch for Ctrl-C".to_owned(), source })?;
+    interrupts.arm(killer.clone());
+    let result = if telling.wants_json() {
+        sandbox.stream(&module, stdin, &killer, |_, _| {})
+    } else {
+        let relay = std::sync::Arc::new(std::sync::Mutex::new(Relay::new(killer.clone())));
+        let result = {
+            let relay = std::sync::Arc::clone(&relay);
+            sandbox.stream(&module, stdin, &killer, move |stream, bytes| {
+                if let Ok(mut relay) = relay.lock() {
+                    relay.send(stream, bytes);
+                }
+            })
+        };
+        if let Some(relay) =
+            std::sync::Arc::into_inner(relay).and_then(|relay| relay.into_inner().ok())
+        {
+            told.delivery = relay.finish(killer.is_killed() || cut_short(&result));
+        }
+        result
+    };
+    told.interrupted_by = interrupts.signal();
+    result
+}
+
+/// Whether a limit ended the module, so that a reader who takes nothing is not
+/// waited for.
+fn cut_short(result: &Result<Outcome>) -> bool {
+    !matches!(result, Ok(Outcome { exit: Exit::Exited(_) | Exit::Trap(_), .. }))
+}
+
+/// Flags before defaults.
+fn config(flags: &SandboxArgs) -> WasmSandboxConfig {
+    let mut config = WasmSandboxConfig::default();
+    if let Some(fuel) = flags.fuel {
+        config.max_fuel = fuel.limit();
+    }
+    if let Some(memory) = flags.memory {
+        config.max_memory_bytes = memory.limit().map_or(u64::MAX, |size| size.bytes());
+    }
+    match flags.timeout {
+        Some(Bound::At(timeout)) => config.timeout_seconds = timeout.duration().as_secs_f64(),
+        Some(Bound::None) => config.timeout_seconds = WasmSandboxConfig::MAX_TIMEOUT_SECONDS,
+        None => {}
+    }
+    if let Some(max_output) = flags.max_output {
+        config.max_output = max_output.bytes();
+    }
+    config.allowed_imports.clone_from(&flags.allow_imports);
+    config
+}

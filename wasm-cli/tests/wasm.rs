@@ -1,0 +1,243 @@
+//! `neuroflow-wasm` as a user meets it: streams, reports and exit codes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on fails, and each starts the program"
+)]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory with modules in it.
+struct Bench(TempDir);
+
+impl Bench {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn module(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, wat::parse_str(text).unwrap()).unwrap();
+        path
+    }
+
+    fn wasm(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_neuroflow-wasm"));
+        command.args(args).current_dir(self.0.path()).stdin(Stdio::null());
+        command
+    }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn report(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+const WASI: &str = "wasi_snapshot_preview1.*";
+const LOOP: &str = r#"(module (func (export "_start") (loop (br 0))))"#;
+
+/// Copies standard input to standard output and says so on standard error.
+const CAT: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_read" (func $r (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 2)
+    (data (i32.const 16) "done\n")
+    (func (export "_start")
+      (block $end (loop $more
+        (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 65536))
+        (drop (call $r (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+        (br_if $end (i32.eqz (i32.load (i32.const 8))))
+        (i32.store (i32.const 4) (i32.load (i32.const 8)))
+        (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))
+        (br $more)))
+      (i32.store (i32.const 0) (i32.const 16)) (i32.store (i32.const 4) (i32.const 5))
+      (drop (call $w (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 12)))))"#;
+
+#[test]
+fn the_input_of_a_pipe_goes_through_the_module() {
+    let bench = Bench::new();
+    bench.module("cat.wasm", CAT);
+    let input = b"line\n".repeat(100_000);
+
+    let mut child = bench
+        .wasm(&["--fuel", "none", "--allow-import", WASI, "cat.wasm"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let sent = input.clone();
+    let feeding = std::thread::spawn(move || stdin.write_all(&sent));
+    let output = child.wait_with_output().unwrap();
+
+    feeding.join().unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(output.stdout == input);
+    assert_eq!(text(&output.stderr), "done\n");
+}
+
+#[test]
+fn without_a_pipe_the_input_is_at_its_end() {
+    let bench = Bench::new();
+    bench.module("cat.wasm", CAT);
+
+    let output = bench.wasm(&["--allow-import", WASI, "cat.wasm"]).output().unwrap();
+
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stdout), "");
+}
+
+#[test]
+fn an_import_that_is_not_allowed_is_told_with_what_to_add() {
+    let bench = Bench::new();
+    bench.module("cat.wasm", CAT);
+
+    let output = bench.wasm(&["cat.wasm"]).output().unwrap();
+
+    assert_eq!(output.status.code(), Some(125));
+    assert!(text(&output.stderr).contains("wasi_snapshot_preview1.fd_read"));
+    assert!(text(&output.stderr).contains("allowed_imports"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn json_is_the_report_with_the_output_in_it() {
+    let bench = Bench::new();
+    bench.module("cat.wasm", CAT);
+
+    let output = bench.wasm(&["--json", "--allow-import", WASI, "cat.wasm"]).output().unwrap();
+
+    let report = report(&output);
+    assert_eq!(report["exit_code"], 0);
+    assert_eq!(report["ending"]["kind"], "exited");
+    assert_eq!(report["stderr"], "done\n");
+    assert_eq!(report["enforcement"]["memory"]["state"], "enforced");
+    assert!(report["usage"]["fuel_consumed"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn the_report_file_says_what_the_exit_code_says() {
+    let bench = Bench::new();
+    bench.module("trap.wasm", r#"(module (func (export "_start") unreachable))"#);
+
+    let output = bench.wasm(&["--report", "r.json", "trap.wasm"]).output().unwrap();
+
+    assert_eq!(output.status.code(), Some(134));
+    let report = std::fs::read(bench.0.path().join("r.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(report["ending"]["kind"], "trap");
+    assert!(report["error"].as_str().unwrap().contains("unreachable"));
+}
+
+#[test]
+fn each_limit_has_its_ending_and_its_exit_code() {
+    let bench = Bench::new();
+    bench.module("loop.wasm", LOOP);
+    bench.module(
+        "grow.wasm",
+        r#"(module (memory 1) (func (export "_start")
+             (loop (drop (memory.grow (i32.const 1))) (br 0))))"#,
+    );
+    let runs: [(&[&str], i32, &str); 3] = [
+        (&["--json", "--fuel", "1000", "loop.wasm"], 137, "out_of_fuel"),
+        (&["--json", "--fuel", "none", "--timeout", "200ms", "loop.wasm"], 124, "timed_out"),
+        (&["--json", "--memory", "1MB", "grow.wasm"], 137, "out_of_memory"),
+    ];
+    for (args, code, kind) in runs {
+        let output = bench.wasm(args).output().unwrap();
+
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        assert_eq!(report(&output)["ending"]["kind"], kind, "{args:?}");
+    }
+}
+
+#[test]
+fn the_exit_code_is_the_modules_own() {
+    let bench = Bench::new();
+    for (returned, code) in [(0, 0), (7, 7), (255, 255), (256, 255), (-1, 255)] {
+        bench.module(
+            "main.wasm",
+            &format!(r#"(module (func (export "main") (result i32) (i32.const {returned})))"#),
+        );
+
+        let output = bench.wasm(&["main.wasm"]).output().unwrap();
+
+        assert_eq!(output.status.code(), Some(code), "{returned}");
+    }
+}
+
+#[test]
+fn what_cannot_be_run_is_an_error_with_the_reason() {
+    let bench = Bench::new();
+    std::fs::write(bench.0.path().join("text.wasm"), "(module)").unwrap();
+    std::fs::create_dir(bench.0.path().join("dir.wasm")).unwrap();
+    for (file, code, word) in
+        [("none.wasm", 127, "none.wasm"), ("dir.wasm", 126, "dir.wasm"), ("text.wasm", 125, "text")]
+    {
+        let output = bench.wasm(&[file]).output().unwrap();
+
+        assert_eq!(output.status.code(), Some(code), "{file}");
+        assert!(text(&output.stderr).contains(word), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_reader_that_takes_nothing_does_not_stop_the_clock() {
+    let bench = Bench::new();
+    bench.module(
+        "flood.wasm",
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (func (export "_start")
+              (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 1024))
+              (loop (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))) (br 0))))"#,
+    );
+    let started = Instant::now();
+
+    let mut child = bench
+        .wasm(&[
+            "--fuel=none",
+            "--timeout=300ms",
+            "--max-output=1GB",
+            "--allow-import",
+            WASI,
+            "flood.wasm",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = child.wait().unwrap();
+
+    assert_eq!(status.code(), Some(124));
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_module() {
+    let bench = Bench::new();
+    bench.module("loop.wasm", LOOP);
+    let mut child = bench
+        .wasm(&["--fuel=none", "--timeout=60s", "loop.wasm"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let status = child.wait().unwrap();
+
+    assert!(killed.success());
+    assert_eq!(status.code(), Some(130));
+}
