@@ -5,3 +5,8 @@ mod errors {}
 
 #[doc = include_str!("../../docs/reference/outcome.md")]
 mod outcome {}
+
+// The namespace sandbox is Linux.
+#[cfg(all(target_os = "linux", not(neuroflow_portable)))]
+#[doc = include_str!("../../README.md")]
+mod readme {}

@@ -159,6 +159,9 @@ fn reader_shell(workspace: &Workspace, folder: &Path) -> Result<Command> {
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let mut bash = workspace.command("bash");
     bash.current_dir(folder).env("PATH", std::env::join_paths(path)?);
+    // Whether a default memory limit is enforced or degraded is the host's affair;
+    // without this, what a page shows would depend on it.
+    bash.env("NEUROFLOW_ALLOW_DEGRADED", "memory");
     Ok(bash)
 }
 
