@@ -15,6 +15,8 @@ pub mod outcome;
 pub mod plan;
 pub mod policy;
 pub mod process;
+#[cfg(all(target_os = "linux", not(neuroflow_portable)))]
+mod proxy;
 pub mod report;
 mod resolve;
 pub mod running;

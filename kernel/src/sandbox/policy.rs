@@ -16,7 +16,7 @@ pub mod hosts;
 mod limits;
 mod paths;
 
-use hosts::{HostRule, HostRules};
+use hosts::{HostRule, HostRules, PROXY_PORT};
 use limits::Limits;
 
 /// A limit, and whether the user named it or it is only a default.
@@ -133,7 +133,7 @@ impl Policy {
         let limits = Limits::new(config, &mut problems);
         let network = network(config, &mut problems);
         let syscalls = syscalls(config, &mut problems);
-        let environment = environment(config, &work_dir, &mut problems);
+        let environment = environment(config, &work_dir, &network, &mut problems);
         let allow_degraded = allow_degraded(&config.allow_degraded, &mut problems);
         check_commands(&config.allowed_commands, &mut problems);
         check_level(config, &mut problems);
@@ -242,10 +242,12 @@ fn syscalls(config: &SandboxConfig, problems: &mut Vec<String>) -> Syscalls {
     }
 }
 
-/// The guest's whole environment: four variables of ours and what was asked for.
+/// The guest's whole environment: four variables of ours, those of the proxy where
+/// there is one, and what was asked for.
 fn environment(
     config: &SandboxConfig,
     work_dir: &Path,
+    network: &Network,
     problems: &mut Vec<String>,
 ) -> BTreeMap<String, String> {
     let mut environment: BTreeMap<String, String> = [
@@ -256,6 +258,9 @@ fn environment(
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
+    if let Network::Hosts(rules) = network {
+        environment.extend(proxy_variables(rules));
+    }
     for (name, value) in &config.environment {
         let fault = if name.is_empty() {
             "has an empty name"
@@ -272,6 +277,25 @@ fn environment(
         problems.push(format!("`environment` entry {} {fault}", quoted(name)));
     }
     environment
+}
+
+/// Where programs look for a proxy. `ALL_PROXY` is HTTP too, though the proxy
+/// understands SOCKS: some clients fail at a SOCKS address they have no use for.
+fn proxy_variables(rules: &HostRules) -> impl Iterator<Item = (String, String)> {
+    let proxy = format!("http://127.0.0.1:{PROXY_PORT}");
+    // The guest's loopback is its own, unless something of the host's is listed.
+    let direct = if rules.open_loopback() { "" } else { "localhost,127.0.0.1,::1" };
+    let variables = [
+        ("http_proxy", proxy.as_str()),
+        ("https_proxy", &proxy),
+        ("all_proxy", &proxy),
+        ("no_proxy", direct),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let upper = variables.clone().map(|(name, value)| (name.to_uppercase(), value));
+    // Node.js asks for the others only where this is set.
+    let node = ("NODE_USE_ENV_PROXY".to_owned(), "1".to_owned());
+    variables.into_iter().chain(upper).chain([node])
 }
 
 fn allow_degraded(names: &[String], problems: &mut Vec<String>) -> BTreeSet<Protection> {

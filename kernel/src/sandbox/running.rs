@@ -43,7 +43,7 @@ pub(crate) use watchdog::Watch;
 use watchdog::Watchdog;
 
 use super::error::{Error, Result};
-use super::outcome::{Enforcement, Held, Outcome, Protection, State, Usage};
+use super::outcome::{Enforcement, Held, Outcome, Protection, State, Usage, Violation};
 use super::{namespace, process};
 
 /// What the whole tree of a guest takes at this moment.
@@ -93,6 +93,14 @@ impl Guest {
         match self {
             Self::Process(guest) => guest.sample(suspect),
             Self::Namespace(guest) => guest.sample(suspect),
+        }
+    }
+
+    /// What it was refused so far, as far as anybody was told.
+    fn refused(&self) -> Vec<Violation> {
+        match self {
+            Self::Process(_) => Vec::new(),
+            Self::Namespace(guest) => guest.refused(),
         }
     }
 
@@ -237,6 +245,7 @@ impl Running {
     pub fn wait_streaming(mut self, sink: &mut dyn FnMut(Stream, &[u8])) -> Result<Outcome> {
         let cause = self.supervise(sink)?;
         let Some(guest) = self.guest.take() else { unreachable!("only wait and drop take it") };
+        let refused = guest.refused();
         let ended = guest.collect()?;
 
         let capture = self.capture;
@@ -247,7 +256,9 @@ impl Running {
                 .drain(capture, &mut |bytes| sink(name, bytes))
                 .map_err(|source| Error::internal("read the guest's output", source))?;
         }
-        Ok(self.outcome(&ended, cause))
+        let mut outcome = self.outcome(&ended, cause);
+        outcome.violations.extend(refused);
+        Ok(outcome)
     }
 
     /// Looks after the guest until it has ended; why we ended it, if we did.

@@ -12,6 +12,7 @@ mod program;
 mod receipt;
 mod surroundings;
 mod sys;
+mod way_out;
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
@@ -36,7 +37,7 @@ use crate::sandbox::config::SandboxConfig;
 use crate::sandbox::error::{Error, Result};
 use crate::sandbox::outcome::Enforcement;
 use crate::sandbox::plan::{Backend, Plan, PlannedStep};
-use crate::sandbox::policy::{Policy, Syscalls};
+use crate::sandbox::policy::{Network, Policy, Syscalls};
 use crate::sandbox::resolve::{ResolvedProgram, Startable, startable};
 use crate::sandbox::running::verdict::Limits;
 use crate::sandbox::running::{self, Running, Started, Watch};
@@ -221,6 +222,11 @@ impl Run<'_> {
         let mut descriptors =
             vec![ends.stdin.as_fd(), ends.stdout.as_fd(), ends.stderr.as_fd(), theirs.as_fd()];
         descriptors.extend(born_in.as_ref().map(AsFd::as_fd));
+        let way_out = match &policy.network {
+            Network::Hosts(rules) => Some(way_out::open(rules)?),
+            Network::None | Network::All => None,
+        };
+        descriptors.extend(way_out.as_ref().map(|(_, inside)| inside.as_fd()));
         // Before the guest can look at it.
         let handover = lend(policy, &prepared.around)?;
         let cloned =
@@ -234,6 +240,7 @@ impl Run<'_> {
             init: cloned.init,
             pid: cloned.pid,
             reports,
+            proxy: way_out.map(|(proxy, _)| proxy),
             prepared,
             program: command.get_program().to_string_lossy().into_owned(),
             _launcher: ready.launcher,

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::sandbox::policy::hosts::PROXY_PORT;
 use crate::sandbox::policy::{Access, Network, Policy};
 
 /// The identity the guest has inside: an ordinary user, never 0.
@@ -136,6 +137,9 @@ pub enum Step {
     MaskProc(&'static str),
     /// Bring the sandbox's own loopback interface up.
     LoopbackUp,
+    /// Listen on the sandbox's loopback, and hand the socket out to the host's
+    /// proxy: the one way out to the hosts that are allowed.
+    OpenWayOut,
     /// Name the host inside.
     SetHostName,
     /// Leave the session keyring of the caller.
@@ -294,6 +298,12 @@ impl fmt::Display for Step {
             Self::MaskProc(path) => write!(f, "hide {path}"),
             Self::NewNetwork => f.write_str("enter a fresh network namespace"),
             Self::LoopbackUp => f.write_str("bring the loopback interface up"),
+            Self::OpenWayOut => {
+                write!(
+                    f,
+                    "listen on 127.0.0.1:{PROXY_PORT} and hand the socket to the host's proxy"
+                )
+            }
             Self::SetHostName => write!(f, "set the host name to {HOST_NAME}"),
             Self::NewKeyring => f.write_str("join a keyring of its own"),
             Self::DropCapabilities => f.write_str("drop all capabilities"),
@@ -457,8 +467,8 @@ impl Steps {
         Self {
             template: Vec::new(),
             next: match policy.network {
-                Network::None => own_network(),
-                Network::All | Network::Hosts(_) => Vec::new(),
+                Network::None | Network::Hosts(_) => own_network(),
+                Network::All => Vec::new(),
             },
             init: init(policy, around, around.guest_ids(), launch.cgroup),
             guest: guest_steps(policy, launch),
@@ -644,6 +654,9 @@ fn init(policy: &Policy, around: &Surroundings, guest: Owner, cgroup: bool) -> V
     steps.push(Step::MountProc);
     steps.extend(STEERING_PROC.iter().map(|path| Step::ProtectProc(path)));
     steps.extend(around.hidden_proc.iter().map(|path| Step::MaskProc(path)));
+    if let Network::Hosts(_) = policy.network {
+        steps.push(Step::OpenWayOut);
+    }
     steps.push(Step::SetHostName);
     steps.push(Step::NewKeyring);
     // After the last mount: a mount needs CAP_SYS_ADMIN, and Landlock refuses it.

@@ -6,6 +6,7 @@ use crate::sandbox::command::Command;
 use crate::sandbox::config::SandboxConfig;
 use crate::sandbox::error::{Error, Result};
 use crate::sandbox::host::{Gate, Host};
+use crate::sandbox::outcome::Violation;
 use crate::sandbox::plan::Plan;
 use crate::sandbox::running::verdict::Ended;
 use crate::sandbox::running::{Running, Sample};
@@ -43,6 +44,10 @@ impl Guest {
     }
 
     pub(crate) fn sample(&mut self, _: Option<u64>) -> Sample {
+        match *self {}
+    }
+
+    pub(crate) fn refused(&self) -> Vec<Violation> {
         match *self {}
     }
 

@@ -22,6 +22,11 @@ pub use name::HostName;
 
 use crate::sandbox::units::quoted;
 
+/// The port of the proxy on the guest's loopback, where the network is a list of
+/// hosts. The guest has that interface to itself, so the number is free, and one
+/// that proxies often have.
+pub const PROXY_PORT: u16 = 3128;
+
 /// What stands before the port of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Pattern {
@@ -123,6 +128,15 @@ impl HostRules {
         self.0.iter()
     }
 
+    /// Whether a rule opens something on the host's own loopback.
+    #[must_use]
+    pub fn open_loopback(&self) -> bool {
+        self.0.iter().any(|rule| match &rule.pattern {
+            Pattern::Name(name) | Pattern::Below(name) => name.is_localhost(),
+            Pattern::Address(address) => reach(*address) == Reach::Loopback,
+        })
+    }
+
     /// Whether a guest may ask for `destination`.
     ///
     /// A name that is allowed is still to be resolved, and what comes of that to
@@ -177,6 +191,15 @@ pub enum Host {
     Name(HostName),
     /// By address.
     Address(IpAddr),
+}
+
+/// Reads a host without a port.
+impl FromStr for Host {
+    type Err = ParseHostError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text).map_err(|problem| ParseHostError { text: quoted(text), problem })
+    }
 }
 
 impl Host {

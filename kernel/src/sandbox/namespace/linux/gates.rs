@@ -13,18 +13,11 @@ use crate::sandbox::config::SandboxConfig;
 use crate::sandbox::error::{Error, Result};
 use crate::sandbox::host::{Gate, Host};
 use crate::sandbox::outcome::Protection;
-use crate::sandbox::policy::{Network, Policy, Syscalls};
+use crate::sandbox::policy::{Policy, Syscalls};
 
 /// Refuses what this host cannot enforce, before anything starts.
 pub(super) fn check(policy: &Policy, around: &Surroundings) -> Result<()> {
     surroundings::check_devices()?;
-    if let Network::Hosts(_) = policy.network {
-        return Err(Error::unsupported(
-            "allowed_hosts",
-            "the namespace sandbox cannot yet let single hosts through",
-            "leave the network off, or open it to everybody with `allowed_hosts: [\"*\"]`",
-        ));
-    }
     if policy.landlock && around.landlock_abi == 0 {
         return Err(Error::unsupported(
             "landlock",

@@ -15,6 +15,8 @@ use super::handover::Handover;
 use super::launch::{Launcher, receive};
 use super::program;
 use crate::sandbox::error::{Error, Result};
+use crate::sandbox::outcome::Violation;
+use crate::sandbox::proxy::Proxy;
 use crate::sandbox::running::Sample;
 use crate::sandbox::running::verdict::{Ended, Status};
 use crate::sandbox::tree;
@@ -33,6 +35,8 @@ pub(crate) struct Guest {
     pub(super) prepared: Arc<Prepared>,
     /// As the caller named it, for errors.
     pub(super) program: String,
+    /// The way out of its network, where there is one; closed with it.
+    pub(super) proxy: Option<Proxy>,
     /// Lives while its sandboxes do.
     pub(super) _launcher: Arc<Launcher>,
 }
@@ -62,6 +66,11 @@ impl Guest {
                 Sample { tasks: tree.tasks.saturating_sub(1), ..tree }
             }
         }
+    }
+
+    /// The destinations that the proxy refused so far.
+    pub(crate) fn refused(&self) -> Vec<Violation> {
+        self.proxy.as_ref().map(Proxy::refused).unwrap_or_default()
     }
 
     /// Waits until nothing of the sandbox runs, and tells how the guest ended.

@@ -32,7 +32,11 @@ pub(super) fn of(
     held.enforced(P::Cleanup, "end of the PID namespace");
     match &policy.network {
         Network::None => held.enforced(P::Network, "network namespace with a loopback of its own"),
-        Network::All | Network::Hosts(_) => held.off(P::Network, "allowed_hosts is [\"*\"]"),
+        Network::Hosts(_) => held.enforced(
+            P::Network,
+            "network namespace with a loopback of its own, and a proxy for the allowed hosts",
+        ),
+        Network::All => held.off(P::Network, "allowed_hosts is [\"*\"]"),
     }
     match filter {
         Some(filter) => {
