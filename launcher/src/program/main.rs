@@ -53,6 +53,7 @@ struct EpollEvent {
 
 const EPOLLIN: u32 = 1;
 const EPOLL_CTL_ADD: u64 = 1;
+const EPOLL_CTL_DEL: u64 = 2;
 const EPOLL_CLOEXEC: u64 = 0o2_000_000;
 
 pub extern "C" fn main() -> ! {
@@ -77,7 +78,7 @@ pub extern "C" fn main() -> ! {
         match event.data {
             HOST => exit(0),
             SOCKET => run::serve(socket, epoll),
-            sandbox => run::reap(run::Sandbox::unpack(sandbox)),
+            sandbox => run::reap(run::Sandbox::unpack(sandbox), epoll),
         }
     }
 }
@@ -96,6 +97,13 @@ fn raise_descriptor_limit() {
 fn watch(epoll: u64, fd: u64, data: u64) -> Result<u64, i32> {
     let event = EpollEvent { events: EPOLLIN, data };
     call(NR.epoll_ctl, &[epoll, EPOLL_CTL_ADD, fd, &raw const event as u64])
+}
+
+/// Takes a descriptor out of the event loop. To close it does not: an init that
+/// was just cloned holds a copy until its `close_range`, and as long as there is
+/// one the event comes again.
+fn unwatch(epoll: u64, fd: u64) {
+    let _ = call(NR.epoll_ctl, &[epoll, EPOLL_CTL_DEL, fd, 0]);
 }
 
 /// Moves a descriptor to the launcher's own range, close-on-exec.

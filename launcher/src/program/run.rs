@@ -6,7 +6,7 @@ use crate::calls::{self, Failure};
 use crate::message::{Message, report, report_failure, report_started};
 use crate::sys::{NR, exit};
 use crate::wire::{Event, Header, Kind, NO_SLOT, PRIVATE_FD_BASE, Report};
-use crate::{call, keep, make_private, watch};
+use crate::{call, keep, make_private, unwatch, watch};
 
 /// `struct clone_args` (`uapi/linux/sched.h`).
 #[repr(C)]
@@ -230,7 +230,8 @@ fn wait_for(guest: u64, report_end: u64) -> ! {
 }
 
 /// Tells the host that nothing of this sandbox runs any more, and what it used.
-pub fn reap(sandbox: Sandbox) {
+pub fn reap(sandbox: Sandbox, epoll: u64) {
+    unwatch(epoll, sandbox.pidfd);
     let (_, ended) = wait(sandbox.pid);
     report(sandbox.report, &Report { event: Event::Gone as u32, ..ended });
     let _ = call(NR.close, &[sandbox.report]);
