@@ -136,7 +136,9 @@ impl Run {
     fn carry_out(&self, work: Work) -> Result<sandbox::Outcome> {
         let go = |killer: &Killer| match work {
             Work::Command(command) => self.executor.run_with(command, killer),
-            Work::Module { module, input } => self.executor.execute_wasm_with(&module, &input, killer),
+            Work::Module { module, input } => {
+                self.executor.execute_wasm_with(&module, &input, killer)
+            }
         };
         match &self.counted_by {
             Some((manager, name)) => manager.counted(name.as_deref(), &self.killer, go),
