@@ -132,6 +132,42 @@ pub enum SeccompCommand {
     },
     /// Print the default profile, in the same format
     Default,
+    /// Run a program in the sandbox and write the smallest profile it got by with
+    ///
+    /// The profile goes to standard output; what the program prints, to standard
+    /// error. The exit code is the program's.
+    Trace(Box<TraceArgs>),
+    /// What `trace` runs inside the sandbox.
+    #[command(hide = true)]
+    Record(RecordArgs),
+}
+
+/// `neuroflow seccomp trace`.
+#[derive(Args, Debug)]
+#[command(override_usage = "neuroflow seccomp trace [OPTIONS] [--] PROGRAM [ARGS]...")]
+pub struct TraceArgs {
+    /// Write the profile to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// How the sandbox is made.
+    #[command(flatten)]
+    pub sandbox: SandboxArgs,
+    /// The program and its arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        value_name = "PROGRAM",
+        help_heading = "Arguments"
+    )]
+    pub command: Vec<OsString>,
+}
+
+/// `neuroflow seccomp record`.
+#[derive(Args, Debug)]
+pub struct RecordArgs {
+    /// The program and its arguments.
+    #[arg(required = true, trailing_var_arg = true)]
+    pub command: Vec<OsString>,
 }
 
 /// `neuroflow completions`.

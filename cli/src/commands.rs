@@ -7,6 +7,7 @@ pub mod run;
 pub mod seccomp;
 #[cfg(target_os = "linux")]
 pub mod selftest;
+pub mod trace;
 pub mod wasm;
 
 use std::ffi::OsString;

@@ -8,6 +8,7 @@ use std::path::Path;
 use kernel::sandbox::seccomp::{self, Arch, Base, Explanation, Lint, Profile, Sockets};
 use kernel::sandbox::{Error, Result};
 
+use super::trace;
 use crate::args::SeccompCommand;
 
 /// The exit code for a profile under which nothing can start.
@@ -23,6 +24,8 @@ pub fn seccomp(command: &SeccompCommand) -> Result<u8> {
         SeccompCommand::Lint { file } => lint(file),
         SeccompCommand::Explain { file } => explain(file.as_deref()),
         SeccompCommand::Default => print(&seccomp::default_json()).map(|()| 0),
+        SeccompCommand::Trace(args) => trace::trace(args),
+        SeccompCommand::Record(args) => trace::record(args),
     }
 }
 

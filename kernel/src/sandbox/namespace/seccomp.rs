@@ -228,10 +228,15 @@ impl Filter {
     #[must_use]
     pub fn describe(&self) -> String {
         let mut line = format!("seccomp filter of {} instructions", self.instructions.len());
-        if !self.widened.is_empty() {
-            let names: Vec<String> = self.widened.iter().map(ToString::to_string).collect();
-            line.push_str("; still refused though the profile allows it: ");
-            line.push_str(&names.join(", "));
+        let (parts, wholes): (Vec<&Widening>, Vec<&Widening>) =
+            self.widened.iter().partition(|widening| widening.is_in_part());
+        for (what, widened) in
+            [("though the profile allows it", wholes), ("with some arguments", parts)]
+        {
+            if !widened.is_empty() {
+                let widened = widening::listed(&widened);
+                line.push_str(&format!("; still refused {what}: {widened}"));
+            }
         }
         line
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::base::{Base, Sockets};
 use super::profile::Profile;
 use super::tree::Tree;
-use super::widening::Widening;
+use super::widening::{self, Widening};
 use super::{Filter, too_complex};
 use crate::sandbox::error::{Error, Result};
 
@@ -161,13 +161,14 @@ impl Lint {
         }
     }
 
-    /// Whether there is nothing to say.
+    /// Whether there is nothing to say but that some arguments stay refused, as
+    /// for nearly every profile: only ours limits the arguments of `openat`.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.linked.is_empty()
             && self.vital.is_empty()
             && self.python.is_empty()
-            && self.widened.is_empty()
+            && self.widened.iter().all(Widening::is_in_part)
             && self.notes.is_empty()
     }
 }
@@ -188,13 +189,14 @@ impl std::fmt::Display for Lint {
         if unusable && !self.baseline.is_empty() {
             let _ = writeln!(text, "hint: add to the allowed names: {}", quoted(&self.baseline));
         }
-        if !self.widened.is_empty() {
-            let names: Vec<String> = self.widened.iter().map(ToString::to_string).collect();
-            let _ = writeln!(
-                text,
-                "warning: stays refused by the default profile: {}",
-                names.join(", ")
-            );
+        let (parts, wholes): (Vec<&Widening>, Vec<&Widening>) =
+            self.widened.iter().partition(|widening| widening.is_in_part());
+        if !wholes.is_empty() {
+            let _ = writeln!(text, "warning: stays refused: {}", widening::listed(&wholes));
+        }
+        if !parts.is_empty() {
+            let limited = widening::listed(&parts);
+            let _ = writeln!(text, "note: stays refused with some arguments: {limited}");
         }
         for note in &self.notes {
             let _ = writeln!(text, "note: {note}");

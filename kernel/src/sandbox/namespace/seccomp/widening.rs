@@ -17,6 +17,19 @@ pub enum Widening {
     Arguments(&'static str, [u64; 6]),
 }
 
+impl Widening {
+    /// Whether the call is let through with other arguments.
+    #[must_use]
+    pub fn is_in_part(&self) -> bool {
+        matches!(self, Self::Arguments(..))
+    }
+}
+
+/// All of them, with commas.
+pub(super) fn listed(widenings: &[&Widening]) -> String {
+    widenings.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 impl fmt::Display for Widening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

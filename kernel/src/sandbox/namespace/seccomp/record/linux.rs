@@ -34,8 +34,9 @@ use crate::sandbox::error::{Error, Result};
 /// `SECCOMP_RET_USER_NOTIF` of `linux/seccomp.h`.
 const ASK: u32 = 0x7fc0_0000;
 
-/// Runs a program with the caller's streams and environment, to its end, and
-/// records its calls.
+/// Runs a program with the caller's input and environment, to its end, and
+/// records its calls. Its standard output goes where standard error goes: the
+/// caller's own is kept free of it.
 ///
 /// The program is confined by the default system-call filter and by nothing
 /// else: call this inside a sandbox.
@@ -69,7 +70,7 @@ pub fn record(program: &OsStr, args: &[OsString]) -> Result<Recording> {
 #[expect(clippy::disallowed_methods, reason = "what is recorded is started from inside a sandbox")]
 fn command(program: &OsStr, args: &[OsString]) -> Command {
     let mut command = Command::new(program);
-    command.args(args);
+    command.args(args).stdout(io::stderr());
     command
 }
 
