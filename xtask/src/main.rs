@@ -5,6 +5,7 @@
 //! | `ci` | everything a change must pass, step by step |
 //! | `test` | only the steps of `ci` that run tests |
 //! | `docs` | runs the code blocks of the README and of `docs/` |
+//! | `bench` | starts a guest in every sandbox installed here, and compares |
 //! | `gen` | writes the generated files; `--check` compares instead |
 //!
 //! One file a command; [`step`] runs and times, [`tally`] counts tests.
@@ -15,6 +16,7 @@
     reason = "a program that starts compilers and tells a person what they said"
 )]
 
+mod bench;
 mod ci;
 mod dependencies;
 mod docs;
@@ -34,6 +36,7 @@ usage: cargo xtask COMMAND
   ci    [--list] [--only STEP]…   everything a change must pass
   test  [--list] [--only STEP]…   only the steps that run tests
   docs  [FILE]…                   run the code blocks of the pages
+  bench [--rounds N] [--seconds N]   compare the start with that of the peers
   gen   [--check]                 write the generated files, or compare them
 ";
 
@@ -55,6 +58,7 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["ci", options @ ..] => ci::run(&workspace, ci::Selection::All, options),
         ["test", options @ ..] => ci::run(&workspace, ci::Selection::Tests, options),
         ["docs", files @ ..] => docs::run(&workspace, files),
+        ["bench", options @ ..] => bench::run(&workspace, options),
         ["gen", options @ ..] => gen_files::run(&workspace, options),
         [] | ["help" | "-h" | "--help"] => {
             print!("{USAGE}");
