@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use kernel::sandbox::{NamespaceIsolator, Outcome, SandboxConfig};
+use kernel::sandbox::{NamespaceIsolator, Outcome, ProcessIsolator, SandboxConfig};
 use neuroflow_tests::need;
 
 /// A service of the host that answers every connection with its name.
@@ -29,8 +29,18 @@ fn answer(mut stream: TcpStream, name: &str) {
     let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{name}");
 }
 
-/// Runs Python in a sandbox that lets `hosts` through.
+/// Runs Python in a namespace sandbox that lets `hosts` through.
 fn run(hosts: &[&str], script: &str) -> Outcome {
+    run_with(hosts, script, |config, args| {
+        NamespaceIsolator::new(config).execute("python3", args).unwrap()
+    })
+}
+
+fn run_with(
+    hosts: &[&str],
+    script: &str,
+    execute: impl FnOnce(SandboxConfig, &[&str]) -> Outcome,
+) -> Outcome {
     let dir = tempfile::tempdir().unwrap();
     let config = SandboxConfig {
         work_dir: dir.path().canonicalize().unwrap(),
@@ -40,7 +50,7 @@ fn run(hosts: &[&str], script: &str) -> Outcome {
         ..SandboxConfig::default()
     };
     let script = format!("{PRELUDE}\n{script}");
-    NamespaceIsolator::new(config).execute("python3", &["-c", &script]).unwrap()
+    execute(config, &["-c", &script])
 }
 
 fn stdout(outcome: &Outcome) -> &str {
@@ -81,6 +91,26 @@ fn n4_a_listed_host_is_reached_and_another_is_not() {
     let both = run(&[&listed.to_string(), &other.to_string()], &script);
     assert_eq!(stdout(&both), "listed\nother\n");
     assert_eq!(both.violations, []);
+}
+
+#[test]
+fn n4_the_process_sandbox_keeps_to_the_list_as_well() {
+    need!(UserNamespaces);
+    let (listed, other) = (service("listed"), service("other"));
+    let script = format!(
+        "get('http://{listed}/'); get('http://{other}/')
+reach(socket.AF_INET, socket.SOCK_STREAM, ('127.0.0.1', {}))",
+        other.port(),
+    );
+    let process =
+        |config, args: &[&str]| ProcessIsolator::new(config).execute("python3", args).unwrap();
+
+    let outcome = run_with(&[&listed.to_string()], &script, process);
+    assert_eq!(stdout(&outcome), "listed\n403\nECONNREFUSED\n");
+    assert_eq!(outcome.violations.len(), 1, "{:?}", outcome.violations);
+
+    let open = run_with(&["*"], &script, process);
+    assert_eq!(stdout(&open), "listed\nother\nreached\n");
 }
 
 #[test]

@@ -156,11 +156,11 @@ impl ProcessIsolator {
     /// The config, found consistent and possible for this back end.
     fn policy(&self) -> Result<Policy> {
         let policy = Policy::new(&self.config)?;
-        if let Network::Hosts(_) = policy.network {
+        if matches!(policy.network, Network::Hosts(_)) && !imp::has_network_namespaces() {
             return Err(Error::unsupported(
                 "allowed_hosts",
-                "the process back end has no network wall that could tell hosts apart",
-                "use the namespace back end, or allowed_hosts: [\"*\"]",
+                "without network namespaces the process back end cannot tell hosts apart",
+                "use a host with namespaces (`neuroflow check`), or `allowed_hosts: [\"*\"]`",
             ));
         }
         Ok(policy)

@@ -36,6 +36,11 @@ pub(super) struct Isolator {
     group: unix::Isolator,
 }
 
+/// Whether a guest can get a network that is not the host's.
+pub(super) fn has_network_namespaces() -> bool {
+    Host::get().namespaces.is_ok()
+}
+
 impl Isolator {
     /// What would be done.
     pub(super) fn plan(

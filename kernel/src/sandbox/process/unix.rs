@@ -69,6 +69,15 @@ impl Guest {
     }
 }
 
+/// Whether a guest can get a network that is not the host's.
+#[cfg_attr(
+    all(target_os = "linux", not(neuroflow_portable)),
+    expect(dead_code, reason = "the other twin has them")
+)]
+pub(super) fn has_network_namespaces() -> bool {
+    false
+}
+
 #[expect(clippy::unused_self, reason = "the other twin has state")]
 impl Isolator {
     /// What would be done.

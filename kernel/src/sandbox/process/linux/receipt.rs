@@ -59,7 +59,12 @@ fn walls(policy: &Policy, around: &Surroundings, filter: Option<&Filter>, held: 
     held.missing(P::Filesystem, open("the files that the guest's user may reach"));
     match policy.network {
         Network::None => held.missing(P::Network, open("the host's network")),
-        Network::All | Network::Hosts(_) => held.off(P::Network, "allowed_hosts is [\"*\"]"),
+        Network::Hosts(_) => held.enforced(
+            P::Network,
+            "network namespace with a loopback of its own, and a proxy for the allowed hosts; \
+             unix sockets among the files the guest may reach stay open",
+        ),
+        Network::All => held.off(P::Network, "allowed_hosts is [\"*\"]"),
     }
 }
 

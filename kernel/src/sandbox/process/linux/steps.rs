@@ -11,7 +11,7 @@ use super::super::super::namespace::plan::{
     DEVICES, Entry, GUEST_ID, LandlockRule, Launch, Owner, Rights, Step, Steps, Surroundings,
     guest_steps, own_network, owner_maps, private_tmp, shown,
 };
-use super::super::super::policy::{Access, Policy, Syscalls};
+use super::super::super::policy::{Access, Network, Policy, Syscalls};
 use super::super::super::resolve::ResolvedProgram;
 
 /// Works out every step, in order. The reason stands beside a line that cannot
@@ -33,7 +33,11 @@ pub(super) fn of(
     after.push(Step::ConfineInit);
     Steps {
         template: template(policy, around, covers, guest),
-        next: if policy.level >= Level::Strict { own_network() } else { Vec::new() },
+        next: match policy.network {
+            Network::Hosts(_) => own_network(),
+            _ if policy.level >= Level::Strict => own_network(),
+            Network::None | Network::All => Vec::new(),
+        },
         init: init(policy, around, guest, launch.cgroup),
         guest: guest_steps(policy, launch),
         after,
@@ -105,6 +109,9 @@ fn init(policy: &Policy, around: &Surroundings, guest: Owner, cgroup: bool) -> V
     }
     // The host's /proc would show the host's processes, and /proc/self nothing.
     steps.push(Step::MountProc);
+    if let Network::Hosts(_) = policy.network {
+        steps.push(Step::OpenWayOut);
+    }
     steps.push(Step::NewKeyring);
     // After the last mount: a mount needs CAP_SYS_ADMIN, and Landlock refuses it.
     steps.push(Step::DropCapabilities);
