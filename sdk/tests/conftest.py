@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import processes_with
+from wasmtime import wat2wasm
 
 from neuroflow.sandbox import NamespaceIsolator, SandboxConfig, SandboxIsolator
 
@@ -45,3 +46,9 @@ def marker() -> Iterator[str]:
     word = f"neuroflow-test-{uuid.uuid4().hex}"
     yield word
     assert processes_with(word) == []
+
+
+@pytest.fixture(scope="session")
+def wat() -> Callable[[str], bytes]:
+    """Assembles a module from its text format."""
+    return lambda text: bytes(wat2wasm(text))
