@@ -43,6 +43,16 @@ fn the_committed_default_profile_is_the_one_in_the_code() {
 }
 
 #[test]
+fn the_page_lists_the_startup_baseline() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/seccomp.md");
+    let page = std::fs::read_to_string(&page).unwrap();
+
+    for name in STARTUP.iter().chain(PYTHON_STARTUP) {
+        assert!(page.contains(&format!("\"{name}\"")), "{name} is not on the page");
+    }
+}
+
+#[test]
 fn the_explanation_of_the_default_profile_names_every_call_once() {
     for arch in Arch::ALL {
         let text =
