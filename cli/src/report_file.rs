@@ -70,22 +70,33 @@ impl ReportFile {
     ///
     /// [`Error::Setup`] with what the system said. What was there before stays.
     pub fn write(&self, report: &Report) -> Result<()> {
-        self.try_write(report).map_err(|error| {
+        let json = serde_json::to_vec_pretty(report);
+        let mut text = json.map_err(|error| failure(&self.asked, error.into()))?;
+        text.push(b'\n');
+        self.write_text(&text)
+    }
+
+    /// The same for any text.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write).
+    pub fn write_text(&self, text: &[u8]) -> Result<()> {
+        self.try_write(text).map_err(|error| {
             // The first error is the one that tells.
             let _ = fs::remove_file(&self.scratch);
             failure(&self.asked, error)
         })
     }
 
-    fn try_write(&self, report: &Report) -> io::Result<()> {
+    fn try_write(&self, text: &[u8]) -> io::Result<()> {
         // A guest that may write here could have put a symlink in the place of
         // the directory. It is dead by now, so this stays true.
         if self.directory.canonicalize()? != self.directory {
             return Err(io::Error::other("its directory was replaced during the run"));
         }
         let mut file = self.open_scratch()?;
-        serde_json::to_writer_pretty(&mut file, report)?;
-        file.write_all(b"\n")?;
+        file.write_all(text)?;
         fs::rename(&self.scratch, &self.target)
     }
 
@@ -96,5 +107,5 @@ impl ReportFile {
 }
 
 fn failure(path: &Path, source: io::Error) -> Error {
-    Error::Setup { step: format!("write the report to `{}`", path.display()), source }
+    Error::Setup { step: format!("write `{}`", path.display()), source }
 }

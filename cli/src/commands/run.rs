@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 
+use kernel::sandbox::executor::SandboxExecutor;
 use kernel::sandbox::host::Host;
 use kernel::sandbox::{Command, Error, Exit, Outcome, Result};
 
@@ -60,21 +61,31 @@ fn execute(args: &RunArgs, telling: &Telling, told: &mut Circumstances) -> Resul
     }
     let mut command = command(&args.command)?;
     command.stdin(guest_input::stdin(args.telling.interactive));
+    supervise(&chosen.executor, command, !telling.wants_json(), told)
+}
 
+/// Runs `command` to its end, streaming its output if that is wanted, and ends
+/// it when we are interrupted.
+fn supervise(
+    executor: &SandboxExecutor,
+    command: Command,
+    stream: bool,
+    told: &mut Circumstances,
+) -> Result<Outcome> {
     let interrupts = Interrupts::watch()
         .map_err(|source| Error::Setup { step: "watch for Ctrl-C".to_owned(), source })?;
-    let mut running = chosen.executor.start(command)?;
-    interrupts.arm(running.killer());
+    let mut running = executor.start(command)?;
+    let killer = running.killer();
+    interrupts.arm(killer.clone());
 
-    let result = if telling.wants_json() {
-        running.wait()
-    } else {
-        let killer = running.killer();
-        let mut relay = Relay::new(killer.clone());
+    let result = if stream {
         running.capture(false);
+        let mut relay = Relay::new(killer.clone());
         let result = running.wait_streaming(&mut |stream, bytes| relay.send(stream, bytes));
         told.delivery = relay.finish(killer.is_killed() || cut_short(&result));
         result
+    } else {
+        running.wait()
     };
     told.interrupted_by = interrupts.signal();
     result

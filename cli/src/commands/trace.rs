@@ -21,6 +21,7 @@ use crate::args::{BackendChoice, RecordArgs, SandboxArgs, TraceArgs};
 use crate::backend::{self, Chosen};
 use crate::interrupt::Interrupts;
 use crate::printer::Printer;
+use crate::report_file::ReportFile;
 use crate::{exit, guest_input, settings};
 
 /// Runs the program in a sandbox and writes its profile; returns the program's
@@ -31,6 +32,7 @@ use crate::{exit, guest_input, settings};
 /// Those of `run`; [`Error::Config`] for options that contradict a recording.
 pub fn trace(args: &TraceArgs) -> Result<u8> {
     let printer = Printer::new(false);
+    let output = args.output.as_deref().map(ReportFile::prepare).transpose()?;
     let config = config(&args.sandbox)?;
     let Chosen { executor, warning } =
         backend::choose(&args.sandbox, config, kernel::sandbox::host::Host::get)?;
@@ -54,11 +56,11 @@ pub fn trace(args: &TraceArgs) -> Result<u8> {
     if let Some(signal) = interrupts.signal() {
         return Ok(exit::of_signal(signal));
     }
-    write_profile(args, &outcome, &printer)
+    write_profile(output.as_ref(), &outcome, &printer)
 }
 
 /// Tells the profile, or that there is none since the program was ended.
-fn write_profile(args: &TraceArgs, outcome: &Outcome, printer: &Printer) -> Result<u8> {
+fn write_profile(output: Option<&ReportFile>, outcome: &Outcome, printer: &Printer) -> Result<u8> {
     let code = exit::code(&Ok(outcome.clone()));
     let Exit::Exited(_) = outcome.exit else {
         printer.ending(outcome);
@@ -69,11 +71,13 @@ fn write_profile(args: &TraceArgs, outcome: &Outcome, printer: &Printer) -> Resu
         // The inner one has said why.
         return Ok(code);
     }
-    let written = match &args.output {
-        Some(file) => fs::write(file, &outcome.stdout),
-        None => io::stdout().lock().write_all(&outcome.stdout),
-    };
-    written.map_err(|source| Error::Setup { step: "write the profile".to_owned(), source })?;
+    match output {
+        Some(file) => file.write_text(&outcome.stdout)?,
+        None => io::stdout()
+            .lock()
+            .write_all(&outcome.stdout)
+            .map_err(|source| Error::Setup { step: "print the profile".to_owned(), source })?,
+    }
     Ok(code)
 }
 
