@@ -21,7 +21,8 @@ use super::policy::{GUEST_PATH, Policy};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ResolvedProgram {
     /// Where it was found: absolute; what is executed. Symlinks stay in it, as
-    /// some programs go by where they were called (Python in a virtualenv).
+    /// some programs go by where they were called (Python in a virtualenv), but
+    /// not where a list is to be kept.
     pub(crate) path: PathBuf,
     /// The file itself: absolute and free of symlinks.
     pub(crate) file: PathBuf,
@@ -55,7 +56,9 @@ pub(crate) fn startable(command: &Command, policy: &Policy) -> Result<Startable>
     };
 
     match resolve(program, path, &policy.work_dir) {
-        Ok(found) if found.is_allowed(&policy.allowed_commands) => Ok(Startable::Program(found)),
+        Ok(found) if found.is_allowed(&policy.allowed_commands) => {
+            Ok(Startable::Program(found.pinned(&policy.allowed_commands)))
+        }
         Ok(_) => Ok(refused()),
         // A list that does not allow it does not tell either whether it exists.
         Err(_) if !names(program, &policy.allowed_commands) => Ok(refused()),
@@ -140,6 +143,15 @@ fn examine(path: PathBuf) -> io::Result<ResolvedProgram> {
 }
 
 impl ResolvedProgram {
+    /// Under a list, only the file itself: a symlink on the way to it may lie
+    /// where a guest can write, and lead elsewhere by the time of the start.
+    fn pinned(mut self, allowed: &[String]) -> Self {
+        if !allowed.is_empty() {
+            self.path.clone_from(&self.file);
+        }
+        self
+    }
+
     /// Whether `allowed` lists this file; an empty list is any.
     ///
     /// Both the file and its name count. The file, since a name can be given to
