@@ -40,7 +40,7 @@ use crate::sandbox::plan::{Backend, Plan, PlannedStep};
 use crate::sandbox::policy::{Network, Policy, Syscalls};
 use crate::sandbox::resolve::{ResolvedProgram, Startable, startable};
 use crate::sandbox::running::verdict::Limits;
-use crate::sandbox::running::{self, Running, Started, Watch};
+use crate::sandbox::running::{self, GuestEnds, Running, Started, Watch};
 use crate::sandbox::seccomp::Filter;
 
 /// The state of an isolator: its launcher, once there is one.
@@ -201,6 +201,17 @@ impl Isolator {
     }
 }
 
+/// Makes the guest of a root caller the owner of its own pipes, or it could not
+/// open `/dev/stdout`. No more than that hangs on it.
+fn give_streams(ends: &GuestEnds, around: &Surroundings) {
+    let Some(guest) = around.guest.filter(|_| around.root) else { return };
+    let owner = rustix::process::Uid::from_raw(guest.uid);
+    let group = rustix::process::Gid::from_raw(guest.gid);
+    for end in [&ends.stdin, &ends.stdout, &ends.stderr] {
+        let _ = rustix::fs::fchown(end, Some(owner), Some(group));
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -210,6 +221,7 @@ impl Run<'_> {
         let Run { at, command, policy, prepared } = self;
         let (ends, streams) = running::open_streams(command.take_stdin(), policy.max_output)
             .map_err(|source| Error::setup("open the guest's streams", source))?;
+        give_streams(&ends, &prepared.around);
         let (reports, theirs) = launch::seqpacket_pair()
             .map_err(|source| Error::setup("open the sandbox's report socket", source))?;
         let cgroup = match Delegation::get() {

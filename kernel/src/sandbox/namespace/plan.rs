@@ -767,6 +767,7 @@ pub(crate) fn guest_steps(policy: &Policy, launch: &Launch) -> Vec<Step> {
 mod resource {
     pub(super) const CPU: u32 = 0;
     pub(super) const FSIZE: u32 = 1;
+    pub(super) const DATA: u32 = 2;
     pub(super) const CORE: u32 = 4;
     pub(super) const NPROC: u32 = 6;
     pub(super) const NOFILE: u32 = 7;
@@ -777,9 +778,14 @@ mod resource {
     pub(super) const RTPRIO: u32 = 14;
 }
 
-/// What code, stacks and the loader may map beyond the memory limit, where
-/// address space stands in for memory.
-pub const ADDRESS_SPACE_HEADROOM: u64 = 64 << 20;
+/// What stacks and the loader may map beyond the memory limit, where private
+/// writable mappings stand in for memory.
+pub const DATA_HEADROOM: u64 = 64 << 20;
+
+/// What may be mapped beyond the memory limit in all. Much is only reserved:
+/// glibc's allocator takes 64 MiB of address space for every thread, of which
+/// the default limit allows 64.
+pub const ADDRESS_SPACE_HEADROOM: u64 = 4 << 30;
 
 /// Files a guest may have open at once.
 const OPEN_FILES: u64 = 1024;
@@ -796,8 +802,10 @@ fn resource_limits(policy: &Policy, cgroup: bool) -> Vec<Step> {
     if let Some(limit) = policy.memory
         && !cgroup
     {
-        let bytes = limit.value.saturating_add(ADDRESS_SPACE_HEADROOM);
-        set("RLIMIT_AS", resource::AS, bytes, bytes);
+        let data = limit.value.saturating_add(DATA_HEADROOM);
+        set("RLIMIT_DATA", resource::DATA, data, data);
+        let space = limit.value.saturating_add(ADDRESS_SPACE_HEADROOM);
+        set("RLIMIT_AS", resource::AS, space, space);
     }
     if let Some(limit) = policy.file_size {
         set("RLIMIT_FSIZE", resource::FSIZE, limit.value, limit.value);

@@ -1,6 +1,6 @@
 //! The receipt of the namespace back end: which protection holds by what.
 
-use super::super::plan::{ADDRESS_SPACE_HEADROOM, Surroundings};
+use super::super::plan::{DATA_HEADROOM, Surroundings};
 use super::cgroup::Delegation;
 use super::gates;
 use crate::sandbox::outcome::{Enforcement, Protection as P};
@@ -66,10 +66,12 @@ fn limits(policy: &Policy, held: &mut Enforcement, warnings: &mut Vec<String>) {
         }
         (Some(limit), Err(gate)) => {
             let why = format!("{}; {}", gate.reason, gates::PER_PROCESS);
-            let fence = limit.value.saturating_add(ADDRESS_SPACE_HEADROOM);
+            let fence = limit.value.saturating_add(DATA_HEADROOM);
             held.degraded(
                 P::Memory,
-                format!("a watchdog over all processes; RLIMIT_AS of {fence} bytes (per process)"),
+                format!(
+                    "a watchdog over all processes; RLIMIT_DATA of {fence} bytes (per process)"
+                ),
                 why.clone(),
             );
             warnings.push(format!("memory_limit is degraded: {why}"));

@@ -1,7 +1,7 @@
 //! The receipt of the process back end on Linux: which protection holds by what.
 
 use super::super::super::config::SandboxSecurityLevel as Level;
-use super::super::super::namespace::plan::{ADDRESS_SPACE_HEADROOM, Surroundings};
+use super::super::super::namespace::plan::{DATA_HEADROOM, Surroundings};
 use super::super::super::outcome::{Enforcement, Protection as P};
 use super::super::super::policy::{Network, Policy};
 use super::super::super::seccomp::Filter;
@@ -75,8 +75,10 @@ fn limits(policy: &Policy, cgroup: bool, held: &mut Enforcement) {
             held.enforced(P::Memory, "cgroup memory.max, without swap, ended as a whole");
         }
         Some(limit) => {
-            let fence = limit.value.saturating_add(ADDRESS_SPACE_HEADROOM);
-            let by = format!("RLIMIT_AS of {fence} bytes (per process) and a watchdog over all");
+            let fence = limit.value.saturating_add(DATA_HEADROOM);
+            let by = format!(
+                "RLIMIT_AS, RLIMIT_DATA of {fence} bytes (per process) and a watchdog over all"
+            );
             held.enforced(P::Memory, by);
         }
         None => held.off(P::Memory, no_limit),
