@@ -18,7 +18,12 @@ mod live;
 mod scene;
 mod told;
 
+mod commands;
 mod descriptors;
 mod files;
+mod lifetime;
+mod network;
 mod processes;
+mod resources;
 mod system_calls;
+mod useful;

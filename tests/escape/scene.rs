@@ -123,6 +123,20 @@ impl Scene {
         process.env(ROLE, role).env("TMPDIR", &folder).stdin(Stdio::null());
         process
     }
+
+    /// Compiles a static C program into the work dir.
+    pub(crate) fn compile(&self, name: &str, source: &str) -> PathBuf {
+        let file = self.outside.join(format!("{name}.c"));
+        fs::write(&file, source).unwrap();
+        let program = self.work.join(name);
+        let output = Process::new("cc")
+            .args(["-static", "-O1", "-pthread", "-o"])
+            .args([&program, &file])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        program
+    }
 }
 
 impl Drop for Scene {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -42,18 +43,28 @@ say('seen', sorted(seen))
     });
 }
 
-/// Swaps `a` and `b` again and again while `act` runs.
-fn while_swapping(a: &std::path::Path, b: &std::path::Path, mut act: impl FnMut()) {
+/// Swaps `a` and `b` again and again while `act` runs, until it says that it has
+/// seen enough and some time has passed.
+fn while_swapping(a: &Path, b: &Path, mut act: impl FnMut() -> bool) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
+            // Ever slower and then fast again: between two swaps there is time
+            // for some of a start, or for all of it.
+            for round in (0..12).cycle() {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
                 rustix::fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).unwrap();
+                std::thread::sleep(Duration::from_micros(10 << round));
             }
         });
-        let until = Instant::now() + Duration::from_millis(900);
-        while Instant::now() < until {
-            act();
+        let start = Instant::now();
+        let mut enough = false;
+        while start.elapsed() < Duration::from_millis(900)
+            || !enough && start.elapsed() < Duration::from_secs(20)
+        {
+            enough = act();
         }
         done.store(true, Ordering::Relaxed);
     });
@@ -87,6 +98,7 @@ fn f4_allowed_path_swapped_for_a_symlink_while_a_run_starts() {
                 Err(Error::Config { .. } | Error::Setup { .. }) => refused += 1,
                 Err(other) => panic!("{other:?}"),
             }
+            started > 0 && refused > 0
         });
 
         assert!(started > 0 && refused > 0, "{started} started, {refused} refused");
@@ -114,6 +126,7 @@ fn f4_work_dir_swapped_for_a_symlink_while_a_run_starts() {
                 Err(Error::Config { .. } | Error::Setup { .. }) => {}
                 Err(other) => panic!("{other:?}"),
             }
+            started > 0
         });
 
         assert!(started > 0);
