@@ -144,7 +144,7 @@ fn w1_the_wall_clock_alone_stops_every_endless_guest() {
         assert!(outcome.timed_out(), "{name}");
         let took = started.elapsed();
         assert!(took >= Duration::from_millis(200), "{name}: {took:?}");
-        assert!(took < Duration::from_secs(2), "{name}: {took:?}");
+        assert!(took < Duration::from_secs(5), "{name}: {took:?}");
     }
 }
 
@@ -639,7 +639,7 @@ fn r6_output_is_cut_at_the_cap_and_a_flood_is_ended() {
 fn l1_output_so_far_is_kept_when_time_or_fuel_runs_out() {
     let text = HELLO.replace("(i32.const 8)))))", "(i32.const 8))) (loop (br 0))))");
 
-    for config in [by_clock(0.1), by_fuel(100_000)] {
+    for config in [by_clock(2.0), by_fuel(100_000)] {
         let outcome = run(with_wasi(config), &text);
 
         assert!(matches!(outcome.exit, Exit::TimedOut(_) | Exit::OutOfFuel(_)), "{outcome:?}");

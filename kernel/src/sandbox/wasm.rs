@@ -41,6 +41,7 @@ mod compile;
 mod drive;
 #[cfg(feature = "wasm")]
 mod engine;
+mod grants;
 #[cfg(feature = "wasm")]
 mod guest;
 #[cfg(feature = "wasm")]
@@ -58,10 +59,13 @@ mod receipt;
 #[cfg(feature = "wasm")]
 mod run;
 #[cfg(feature = "wasm")]
+mod sources;
+#[cfg(feature = "wasm")]
 mod verdict;
 #[cfg(feature = "wasm")]
 mod wasi;
 
+pub use grants::{Clocks, Directory, Grants, Randomness};
 #[cfg(feature = "wasm")]
 use run as imp;
 
@@ -94,6 +98,7 @@ pub const MAX_MODULE_BYTES: u64 = 64 << 20;
 #[derive(Clone, Debug)]
 pub struct WasmSandbox {
     config: WasmSandboxConfig,
+    grants: Grants,
 }
 
 impl WasmSandbox {
@@ -101,7 +106,14 @@ impl WasmSandbox {
     /// before the first run.
     #[must_use]
     pub fn new(config: WasmSandboxConfig) -> Self {
-        Self { config }
+        Self { config, grants: Grants::default() }
+    }
+
+    /// Puts `grants` behind the imports that the config allows.
+    #[must_use]
+    pub fn with_grants(mut self, grants: Grants) -> Self {
+        self.grants = grants;
+        self
     }
 
     /// The config it was made with.
@@ -157,7 +169,7 @@ impl WasmSandbox {
     }
 
     fn request(&self, request: Request<'_>) -> Result<Outcome> {
-        imp::execute(&Settings::new(&self.config)?, request)
+        imp::execute(&Settings::new(&self.config, &self.grants)?, request)
     }
 }
 
@@ -186,6 +198,7 @@ struct Settings {
     max_fuel: Option<u64>,
     allowed_imports: Vec<String>,
     max_output: u64,
+    grants: Grants,
 }
 
 impl WasmSandboxConfig {
@@ -195,7 +208,7 @@ impl WasmSandboxConfig {
 
 impl Settings {
     /// Checks `config` as a whole and lists every problem.
-    fn new(config: &WasmSandboxConfig) -> Result<Self> {
+    fn new(config: &WasmSandboxConfig, grants: &Grants) -> Result<Self> {
         let mut problems = Vec::new();
         let seconds = config.timeout_seconds;
         if !(seconds > 0.0 && seconds <= WasmSandboxConfig::MAX_TIMEOUT_SECONDS) {
@@ -211,6 +224,7 @@ impl Settings {
                 problems.push(problem);
             }
         }
+        problems.extend(grants.problems());
         if !problems.is_empty() {
             return Err(Error::Config { problems });
         }
@@ -221,6 +235,7 @@ impl Settings {
             max_fuel: config.max_fuel,
             allowed_imports: config.allowed_imports.clone(),
             max_output: config.max_output,
+            grants: grants.clone(),
         })
     }
 }
@@ -253,7 +268,7 @@ mod tests {
             ..WasmSandboxConfig::default()
         };
 
-        let Err(Error::Config { problems }) = Settings::new(&config) else {
+        let Err(Error::Config { problems }) = Settings::new(&config, &Grants::default()) else {
             panic!("the config was accepted");
         };
 
@@ -262,6 +277,6 @@ mod tests {
 
     #[test]
     fn the_default_config_is_consistent() {
-        assert!(Settings::new(&WasmSandboxConfig::default()).is_ok());
+        assert!(Settings::new(&WasmSandboxConfig::default(), &Grants::default()).is_ok());
     }
 }

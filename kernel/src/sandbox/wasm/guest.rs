@@ -5,10 +5,14 @@ use wasmtime::{CallHook, Store, StoreContextMut};
 use wasmtime_wasi::p1::WasiP1Ctx;
 
 use super::drive::{Sleep, Stop, Watch};
+use super::grants::Grants;
 use super::limits::Limits;
 use super::output::Captured;
+use super::sources::{Random, Time};
 use super::{Settings, engine, wasi};
 use crate::sandbox::command::Stdin;
+use crate::sandbox::config::WasmSandboxConfig;
+use crate::sandbox::error::Result;
 
 /// The host's side of one guest.
 pub(super) struct Guest {
@@ -19,6 +23,10 @@ pub(super) struct Guest {
     pub(super) stop: Option<Stop>,
     pub(super) stdout: Captured,
     pub(super) stderr: Captured,
+    pub(super) time: Time,
+    pub(super) random: Random,
+    /// Fuel for the act of calling the host.
+    call_cost: u64,
     wasi: WasiP1Ctx,
     /// Bytes of output that were paid for with fuel.
     output_paid: u64,
@@ -31,32 +39,30 @@ impl Guest {
         input: Stdin,
         stdout: Captured,
         stderr: Captured,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        let grants = &settings.grants;
+        let time = Time::new(grants.clocks, watch);
+        Ok(Self {
             limits: Limits::new(settings.max_memory),
             watch: watch.clone(),
             sleep: Sleep::default(),
             stop: None,
-            wasi: wasi::context(input, &stdout, &stderr, watch),
+            wasi: wasi::context(input, &stdout, &stderr, &time, grants)?,
+            time,
+            random: Random::new(grants.random),
+            call_cost: wasi::call_cost(grants),
             stdout,
             stderr,
             output_paid: 0,
-        }
+        })
     }
 
     /// A guest that never runs, for a store that only looks at types.
-    pub(super) fn nobody(watch: &Watch) -> Self {
+    pub(super) fn nobody() -> Result<Self> {
+        let settings = Settings::new(&WasmSandboxConfig::default(), &Grants::default())?;
+        let watch = Watch::start(settings.timeout);
         let none = Captured::new(0);
-        Self {
-            limits: Limits::new(0),
-            watch: watch.clone(),
-            sleep: Sleep::default(),
-            stop: None,
-            wasi: wasi::context(Stdin::Empty, &none, &none, watch),
-            stdout: none.clone(),
-            stderr: none,
-            output_paid: 0,
-        }
+        Self::new(&settings, &watch, Stdin::Empty, none.clone(), none)
     }
 
     pub(super) fn wasi(&mut self) -> &mut WasiP1Ctx {
@@ -79,6 +85,7 @@ impl Guest {
 pub(super) fn limit(store: &mut Store<Guest>, fuel: u64) -> wasmtime::Result<()> {
     store.limiter(|guest| &mut guest.limits);
     store.set_fuel(fuel)?;
+    store.data_mut().time.fueled_with(fuel);
     store.fuel_async_yield_interval(Some(engine::FUEL_SLICE))?;
     store.set_hostcall_fuel(wasi::COPY);
     store.call_hook(at_host_call);
@@ -93,7 +100,11 @@ fn at_host_call(mut store: StoreContextMut<'_, Guest>, hook: CallHook) -> wasmti
             if let Some(stop) = store.data().watch.stop() {
                 return Err(store.data_mut().end(stop));
             }
-            charge(&mut store, wasi::CALL)
+            let cost = store.data().call_cost;
+            charge(&mut store, cost)?;
+            let left = store.get_fuel()?;
+            store.data_mut().time.consumed_up_to(left);
+            Ok(())
         }
         CallHook::ReturningFromHost => match store.data_mut().output_unpaid() {
             0 => Ok(()),

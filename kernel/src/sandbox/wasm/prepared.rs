@@ -1,8 +1,8 @@
 //! A module on its way from bytes to something that can be called: looked at,
 //! its imports compared, compiled, linked, its entry point found.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, OnceLock};
-use std::time::Duration;
 
 use wasmtime::{Engine, ExternType, FuncType, InstancePre, Linker, Module, Store, ValType};
 
@@ -115,10 +115,17 @@ fn provided(
     if module != wasi::MODULE {
         return None;
     }
-    let watch = Watch::start(Duration::ZERO);
-    let mut store = Store::new(engine, Guest::nobody(&watch));
-    let item = linker.get(&mut store, module, name).ok()?;
-    Some(item.ty(&store))
+    static TYPES: OnceLock<HashMap<String, ExternType>> = OnceLock::new();
+    TYPES.get_or_init(|| types(engine, linker)).get(name).cloned()
+}
+
+/// The types of all functions that we provide.
+fn types(engine: &Engine, linker: &Linker<Guest>) -> HashMap<String, ExternType> {
+    let Ok(guest) = Guest::nobody() else { return HashMap::new() };
+    let mut store = Store::new(engine, guest);
+    let items: Vec<_> =
+        linker.iter(&mut store).map(|(_, name, item)| (name.to_owned(), item)).collect();
+    items.into_iter().map(|(name, item)| (name, item.ty(&store))).collect()
 }
 
 /// Imports whose type is not that of the function we provide.

@@ -8,21 +8,25 @@ use crate::sandbox::outcome::{Enforcement, Protection};
 pub(super) fn receipt(settings: &Settings, has_imports: bool) -> Enforcement {
     let mut receipt = Enforcement::default();
     let isolation = if has_imports {
-        "the imports on allowed_imports are its only way out, and WASI is given no directory, \
-         socket, argument or variable"
+        "the imports on allowed_imports are its only way out"
     } else {
         "no import is satisfied, so there is no way out of its linear memory"
     };
-    for protection in [
-        Protection::Filesystem,
-        Protection::Network,
-        Protection::Environment,
-        Protection::Descriptors,
-        Protection::Processes,
-        Protection::Syscalls,
-    ] {
+    for protection in
+        [Protection::Network, Protection::Descriptors, Protection::Processes, Protection::Syscalls]
+    {
         receipt.enforced(protection, isolation);
     }
+    receipt.enforced(Protection::Filesystem, filesystem(settings, isolation));
+    let variables = settings.grants.environment.len();
+    receipt.enforced(
+        Protection::Environment,
+        if variables == 0 {
+            isolation.to_owned()
+        } else {
+            format!("the {variables} granted variables are all there are")
+        },
+    );
 
     receipt.enforced(
         Protection::Imports,
@@ -48,7 +52,29 @@ pub(super) fn receipt(settings: &Settings, has_imports: bool) -> Enforcement {
     }
     receipt.off(Protection::CpuTime, "fuel and the wall clock bound a WASM guest");
     receipt.enforced(Protection::MaxProcesses, "a module has one thread and can start nothing");
-    receipt.enforced(Protection::FileSize, "a module has no files");
+    if settings.grants.directories.iter().any(|directory| directory.writable) {
+        receipt.missing(
+            Protection::FileSize,
+            "files in a granted directory grow as far as fuel and time last",
+        );
+    } else {
+        receipt.enforced(Protection::FileSize, "there is no file that the module can write");
+    }
     receipt.enforced(Protection::Cleanup, "the guest is memory of this process, freed at its end");
     receipt
+}
+
+fn filesystem(settings: &Settings, isolation: &str) -> String {
+    let directories = &settings.grants.directories;
+    if directories.is_empty() {
+        return isolation.to_owned();
+    }
+    let list: Vec<String> = directories
+        .iter()
+        .map(|directory| {
+            let access = if directory.writable { "read-write" } else { "read-only" };
+            format!("{} ({access})", directory.guest)
+        })
+        .collect();
+    format!("paths are resolved below the granted directories alone: {}", list.join(", "))
 }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use wasmtime::{Store, Trap, Val};
+use wasmtime::{InstancePre, Store, Trap, Val};
 use wasmtime_wasi::I32Exit;
 
 use super::drive::{Stop, Watch, drive};
@@ -59,15 +59,15 @@ fn run(
         request.input,
         captured(Stream::Stdout),
         captured(Stream::Stderr),
-    );
+    )?;
     let mut store = Store::new(prepared.instance.module().engine(), guest);
     let fuel = settings.max_fuel.unwrap_or(u64::MAX);
-    guest::limit(&mut store, fuel).map_err(|error| {
-        Error::setup("meter the module", std::io::Error::other(format!("{error:#}")))
-    })?;
-
+    let failed = |error: wasmtime::Error| {
+        Error::setup("prepare the module", std::io::Error::other(format!("{error:#}")))
+    };
+    guest::limit(&mut store, fuel).map_err(failed)?;
     let sleep = store.data().sleep.clone();
-    let ended = match drive(watch, &sleep, call(&mut store, prepared)) {
+    let ended = match drive(watch, &sleep, call(&mut store, &prepared.instance, prepared.entry)) {
         Ok(Ok(code)) => Ending::Exited(code.unwrap_or(0)),
         Ok(Err(error)) => ending(&error, store.data()),
         Err(stop) => Ending::Stopped(stop),
@@ -99,9 +99,13 @@ fn stopped(stop: &Stop, settings: &Settings) -> (Exit, Vec<Violation>) {
     (exit_of(stop, settings), violation(stop, settings).into_iter().collect())
 }
 
-async fn call(store: &mut Store<Guest>, prepared: &Prepared) -> wasmtime::Result<Option<i32>> {
-    let instance = prepared.instance.instantiate_async(&mut *store).await?;
-    let (name, arguments): (_, &[Val]) = match prepared.entry {
+async fn call(
+    store: &mut Store<Guest>,
+    instance: &InstancePre<Guest>,
+    entry: Entry,
+) -> wasmtime::Result<Option<i32>> {
+    let instance = instance.instantiate_async(&mut *store).await?;
+    let (name, arguments): (_, &[Val]) = match entry {
         Entry::Start => return Ok(None),
         Entry::Export(name) => (name, &[]),
         Entry::WithArguments(name) => (name, &[Val::I32(0), Val::I32(0)]),

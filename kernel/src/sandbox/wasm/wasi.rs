@@ -10,19 +10,20 @@
 //! [`CALL`] units of fuel, and one more for each byte written to a captured
 //! stream, each random byte and each microsecond slept. So fuel alone stops a
 //! guest that spends its time in host calls, and the amounts are the same on
-//! every machine.
+//! every machine. In a run with directories a call costs [`CALL_WITH_FILES`]:
+//! what it moves to or from a file, up to [`COPY`], is not counted one by one.
 
 use std::time::{Duration, Instant};
 
-use rand::Rng;
 use wasmtime::{AsContextMut, Caller, Engine, Extern, Linker, Memory};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
-use wasmtime_wasi::{HostMonotonicClock, WasiCtxBuilder};
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
-use super::drive::Watch;
+use super::grants::Grants;
 use super::guest::{Guest, charge};
 use super::output::Captured;
+use super::sources::Time;
 use crate::sandbox::command::Stdin;
 use crate::sandbox::error::{Error, Result};
 
@@ -30,7 +31,10 @@ use crate::sandbox::error::{Error, Result};
 pub(super) const MODULE: &str = "wasi_snapshot_preview1";
 
 /// Fuel for the act of calling the host.
-pub(super) const CALL: u64 = 100;
+const CALL: u64 = 100;
+
+/// The same in a run that was granted a directory.
+const CALL_WITH_FILES: u64 = 1_000;
 
 /// Bytes that one host call may copy out of the guest.
 pub(super) const COPY: usize = 16 << 20;
@@ -46,14 +50,18 @@ mod errno {
     pub(super) const INVAL: i32 = 28;
 }
 
-/// The state behind the functions: stdin holds `input`, and nothing else is
-/// granted.
+/// The state behind the functions.
+///
+/// # Errors
+///
+/// [`Error::Setup`] for a directory that cannot be opened.
 pub(super) fn context(
     input: Stdin,
     stdout: &Captured,
     stderr: &Captured,
-    watch: &Watch,
-) -> WasiP1Ctx {
+    time: &Time,
+    grants: &Grants,
+) -> Result<WasiP1Ctx> {
     let mut builder = WasiCtxBuilder::new();
     match input {
         Stdin::Empty => {}
@@ -66,26 +74,30 @@ pub(super) fn context(
         }
     }
     builder
-        .monotonic_clock(SinceStart(watch.clone()))
         .stdout(stdout.clone())
         .stderr(stderr.clone())
+        .monotonic_clock(time.clone())
+        .wall_clock(time.clone())
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
-        .build_p1()
+        .args(&grants.args);
+    for (name, value) in &grants.environment {
+        builder.env(name, value);
+    }
+    for directory in &grants.directories {
+        let perms = if directory.writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+        builder.preopened_dir(&directory.host, &directory.guest, perms).map_err(|error| {
+            let step = format!("open the directory {} for the module", directory.host.display());
+            Error::setup(step, std::io::Error::other(format!("{error:#}")))
+        })?;
+    }
+    Ok(builder.build_p1())
 }
 
-/// The monotonic clock of a run: it reads 0 where the run began.
-struct SinceStart(Watch);
-
-impl HostMonotonicClock for SinceStart {
-    fn resolution(&self) -> u64 {
-        1
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
+/// Fuel for the act of calling the host, under `grants`.
+pub(super) fn call_cost(grants: &Grants) -> u64 {
+    if grants.directories.is_empty() { CALL } else { CALL_WITH_FILES }
 }
 
 /// Every function that a module can be given.
@@ -127,7 +139,7 @@ fn random_get(mut caller: Caller<'_, Guest>, at: u32, len: u32) -> wasmtime::Res
         if let Some(stop) = guest.watch.stop() {
             return Err(guest.end(stop));
         }
-        rand::rng().fill_bytes(piece);
+        guest.random.fill(piece);
     }
     Ok(errno::SUCCESS)
 }
@@ -155,7 +167,7 @@ const TAG_CLOCK: u8 = 0;
 const TAG_WRITE: u8 = 2;
 
 /// Reads one 48-byte `subscription`; the layout is that of the preview 1 ABI.
-fn parse(bytes: &[u8; SUBSCRIPTION], watch: &Watch) -> (u64, Wait) {
+fn parse(bytes: &[u8; SUBSCRIPTION], time: &Time) -> (u64, Wait) {
     let word = |at: usize| {
         let mut word = [0; 8];
         word.copy_from_slice(&bytes[at..at + 8]);
@@ -174,13 +186,8 @@ fn parse(bytes: &[u8; SUBSCRIPTION], watch: &Watch) -> (u64, Wait) {
     let absolute = bytes[40] & 1 != 0;
     let wait = match (clock, absolute) {
         (0 | 1, false) => Wait::Clock(timeout),
-        (0, true) => {
-            let now = std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .unwrap_or_default();
-            Wait::Clock(timeout.saturating_sub(now))
-        }
-        (1, true) => Wait::Clock(timeout.saturating_sub(watch.elapsed())),
+        (0, true) => Wait::Clock(timeout.saturating_sub(time.wall())),
+        (1, true) => Wait::Clock(timeout.saturating_sub(time.elapsed())),
         _ => Wait::Bad { tag },
     };
     (userdata, wait)
@@ -199,13 +206,13 @@ async fn poll_oneoff(
     let Some(memory) = memory(&mut caller) else { return Ok(errno::FAULT) };
     let size = |each: usize| u64::from(count) * each as u64;
     let waits: Vec<(u64, Wait)> = {
-        let watch = &caller.data().watch;
+        let time = &caller.data().time;
         let Some(bytes) = range(subscriptions, size(SUBSCRIPTION))
             .and_then(|range| memory.data(&caller).get(range))
         else {
             return Ok(errno::FAULT);
         };
-        bytes.as_chunks::<SUBSCRIPTION>().0.iter().map(|bytes| parse(bytes, watch)).collect()
+        bytes.as_chunks::<SUBSCRIPTION>().0.iter().map(|bytes| parse(bytes, time)).collect()
     };
 
     let ready_now = waits.iter().any(|(_, wait)| !matches!(wait, Wait::Clock(_)));
@@ -262,7 +269,7 @@ async fn sleep(caller: &mut Caller<'_, Guest>, span: Duration) -> wasmtime::Resu
         // Further away than any deadline.
         Instant::now() + Duration::from_secs(u32::MAX.into())
     });
-    if !span.is_zero() {
+    if !span.is_zero() && !store.data().time.skips(span) {
         let sleep = store.data().sleep.clone();
         sleep.sleep_until(until).await;
     }
