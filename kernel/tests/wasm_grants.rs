@@ -327,3 +327,25 @@ fn h2_the_receipt_names_the_directories() {
     let held = outcome.enforcement.get(Protection::Filesystem).unwrap();
     assert!(held.by.contains("/data (read-write)"), "{held:?}");
 }
+
+#[test]
+fn w9_the_run_hash_is_that_of_the_run_and_of_nothing_else() {
+    let module = wat::parse_str(module("", NUMBERS)).unwrap();
+    let config = WasmSandboxConfig { max_fuel: Some(10_000_000_000), ..config() };
+    let hash = |grants: Grants, input: &[u8]| {
+        let sandbox = WasmSandbox::new(config.clone()).with_grants(grants);
+        let outcome = sandbox.execute(&module, input).unwrap();
+        sandbox.run_hash(&module, input, &outcome).unwrap()
+    };
+
+    let first = hash(Grants::deterministic(), b"x");
+
+    assert_eq!(first.len(), 64);
+    assert_eq!(first, hash(Grants::deterministic(), b"x"));
+    assert_ne!(first, hash(Grants::deterministic(), b"y"));
+    assert_ne!(first, hash(Grants::deterministic().args(["a"]), b"x"));
+    assert_ne!(
+        hash(Grants::deterministic().args(["ab", "c"]), b"x"),
+        hash(Grants::deterministic().args(["a", "bc"]), b"x")
+    );
+}

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 use kernel::sandbox::units::{ByteSize, Seconds};
+use kernel::sandbox::wasm::Directory;
 use neuroflow_cli::args::{Bound, TellingArgs};
 
 /// Run a WebAssembly module in a sandbox
@@ -15,12 +16,55 @@ use neuroflow_cli::args::{Bound, TellingArgs};
 #[command(
     name = "neuroflow wasm",
     version,
-    override_usage = "neuroflow wasm [OPTIONS] FILE [-- ARGS]...",
-    after_help = EXIT_CODES
+    override_usage = "neuroflow wasm [OPTIONS] FILE [-- ARGS]...\n       \
+                      neuroflow wasm inspect|verify FILE …",
+    after_help = EXIT_CODES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
 )]
 pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) run: RunArgs,
+}
+
+/// What else can be done with a module. A file of such a name is `./inspect`.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Tell what a module imports, exports and needs, and run nothing of it
+    Inspect(InspectArgs),
+    /// Run a module twice, deterministically, and compare the two runs
+    Verify(VerifyArgs),
+}
+
+/// `neuroflow wasm inspect`.
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The module, as a .wasm file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+/// `neuroflow wasm verify`.
+#[derive(Args, Debug)]
+#[command(override_usage = "neuroflow wasm verify [OPTIONS] FILE [-- ARGS]...")]
+pub(crate) struct VerifyArgs {
+    /// Compare with this run hash, too; it is what an earlier `verify` printed
+    #[arg(long, value_name = "HASH")]
+    pub(crate) expect: Option<String>,
+    /// The sandbox of both runs.
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
+    /// The module, as a .wasm file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The module's arguments
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<OsString>,
 }
 
 /// What is run, and how.
@@ -70,6 +114,39 @@ pub(crate) struct SandboxArgs {
     /// Satisfy this import: `wasi_snapshot_preview1.fd_write`, or `….*` (repeatable)
     #[arg(long = "allow-import", value_name = "MODULE.NAME")]
     pub(crate) allow_imports: Vec<String>,
+    /// Set a variable of the module's environment (repeatable)
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(String, String)>,
+    /// Let the module reach this directory, as `/data=./data` or `/data=./data:rw` (repeatable)
+    #[arg(long = "dir", value_name = "NAME=DIR[:ro|:rw]", value_parser = directory)]
+    pub(crate) dirs: Vec<Directory>,
+    /// The same output and fuel in every run: fixed clocks, seeded random bytes
+    #[arg(long, conflicts_with = "dirs")]
+    pub(crate) deterministic: bool,
+    /// The number that starts the random bytes of `--deterministic` [default: 0]
+    #[arg(long, value_name = "N", requires = "deterministic")]
+    pub(crate) seed: Option<u64>,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write a name and a value, as in `LANG=C.UTF-8`".to_owned()),
+    }
+}
+
+/// Read-only unless it says otherwise.
+fn directory(text: &str) -> Result<Directory, String> {
+    let (guest, host) = text
+        .split_once('=')
+        .filter(|(guest, host)| !guest.is_empty() && !host.is_empty())
+        .ok_or("write the module's name for it and the directory, as in `/data=./data`")?;
+    let (host, writable) = match host.rsplit_once(':') {
+        Some((host, "ro")) => (host, false),
+        Some((host, "rw")) => (host, true),
+        _ => (host, false),
+    };
+    Ok(Directory { guest: guest.to_owned(), host: host.into(), writable })
 }
 
 const EXIT_CODES: &str = "\
@@ -107,6 +184,24 @@ mod tests {
 
         assert_eq!(module(&["a.wasm", "--", "--json"]), ("a.wasm".into(), args.clone(), false));
         assert_eq!(module(&["--", "a.wasm", "--json"]), ("a.wasm".into(), args, false));
+    }
+
+    #[test]
+    fn a_directory_is_read_only_unless_it_says_otherwise() {
+        let granted = |text| directory(text).map(|directory| (directory.host, directory.writable));
+
+        assert_eq!(granted("/d=x"), Ok(("x".into(), false)));
+        assert_eq!(granted("/d=x:ro"), Ok(("x".into(), false)));
+        assert_eq!(granted("/d=x:rw"), Ok(("x".into(), true)));
+        assert_eq!(granted("/d=a:b"), Ok(("a:b".into(), false)));
+        assert!(granted("x").is_err() && granted("=x").is_err() && granted("/d=").is_err());
+    }
+
+    #[test]
+    fn other_commands_have_names_of_their_own() {
+        let cli = Cli::try_parse_from(["neuroflow wasm", "inspect", "a.wasm"]).unwrap();
+
+        assert!(matches!(cli.command, Some(Command::Inspect(_))));
     }
 
     #[test]

@@ -5,17 +5,28 @@
 //! `neuroflow run`, through the library of `neuroflow-cli`.
 
 mod args;
+mod inspect;
 mod module_file;
 mod run;
+mod verify;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use kernel::sandbox::Result;
 use neuroflow_cli::exit;
+use neuroflow_cli::printer::Printer;
+
+use args::Command;
 
 fn main() -> ExitCode {
     match args::Cli::try_parse() {
-        Ok(cli) => run::run(&cli.run).into(),
+        Ok(cli) => match &cli.command {
+            None => run::run(&cli.run),
+            Some(Command::Inspect(args)) => or_told(inspect::inspect(args)),
+            Some(Command::Verify(args)) => or_told(verify::verify(args)),
+        }
+        .into(),
         Err(error) => {
             // Help and version are what was asked for; a mistake is ours to refuse.
             let code = if error.use_stderr() { exit::SANDBOX_FAILED } else { 0 };
@@ -23,4 +34,12 @@ fn main() -> ExitCode {
             code.into()
         }
     }
+}
+
+/// The exit code of a command that tells its own errors nowhere else.
+fn or_told(done: Result<u8>) -> u8 {
+    done.unwrap_or_else(|error| {
+        Printer::new(false).error(&error);
+        exit::of_error(&error)
+    })
 }

@@ -1,5 +1,9 @@
 //! Runs one module, from the command line to the exit code.
 
+use std::ffi::OsString;
+use std::path::Path;
+
+use kernel::sandbox::wasm::{Grants, Randomness};
 use kernel::sandbox::{Error, Exit, Killer, Outcome, Result, WasmSandbox, WasmSandboxConfig};
 use neuroflow_cli::args::Bound;
 use neuroflow_cli::guest_input;
@@ -24,15 +28,8 @@ pub(crate) fn run(args: &RunArgs) -> u8 {
 }
 
 fn execute(args: &RunArgs, telling: &Telling, told: &mut Circumstances) -> Result<Outcome> {
-    let sandbox = WasmSandbox::new(config(&args.sandbox));
     let (file, arguments) = args.module();
-    if !arguments.is_empty() {
-        return Err(Error::Unsupported {
-            feature: "arguments of a module".to_owned(),
-            reason: "a module is given no arguments yet".to_owned(),
-            fix: format!("leave out what stands behind {}", file.display()),
-        });
-    }
+    let sandbox = sandbox(&args.sandbox, &file, arguments)?;
     let module = module_file::read(&file)?;
     let stdin = guest_input::stdin(args.telling.interactive);
 
@@ -67,6 +64,33 @@ fn execute(args: &RunArgs, telling: &Telling, told: &mut Circumstances) -> Resul
 /// waited for.
 fn cut_short(result: &Result<Outcome>) -> bool {
     !matches!(result, Ok(Outcome { exit: Exit::Exited(_) | Exit::Trap(_), .. }))
+}
+
+/// The sandbox that the flags ask for. A module's first argument is its file, as
+/// a program's is its name.
+pub(crate) fn sandbox(
+    flags: &SandboxArgs,
+    file: &Path,
+    arguments: &[OsString],
+) -> Result<WasmSandbox> {
+    let mut args = vec![file.to_string_lossy().into_owned()];
+    for argument in arguments {
+        let text = argument.to_str().ok_or_else(|| Error::Config {
+            problems: vec![format!("the argument {argument:?} is not UTF-8, as WASI demands")],
+        })?;
+        args.push(text.to_owned());
+    }
+    let behind = if flags.deterministic { Grants::deterministic() } else { Grants::default() };
+    let mut grants = Grants {
+        environment: flags.env.iter().cloned().collect(),
+        directories: flags.dirs.clone(),
+        ..behind
+    }
+    .args(args);
+    if let Some(seed) = flags.seed {
+        grants.random = Randomness::Seed(seed);
+    }
+    Ok(WasmSandbox::new(config(flags)).with_grants(grants))
 }
 
 /// Flags before defaults.

@@ -223,6 +223,76 @@ fn a_reader_that_takes_nothing_does_not_stop_the_clock() {
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
+/// Writes its arguments and variables, a NUL behind each, and one random byte.
+const WORDS: &str = r#"(module
+    (import "wasi_snapshot_preview1" "args_sizes_get" (func $as (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "args_get" (func $a (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "environ_sizes_get" (func $es (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "environ_get" (func $e (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "random_get" (func $r (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func $out (param $len i32)
+      (i32.store (i32.const 16) (i32.const 8192)) (i32.store (i32.const 20) (local.get $len))
+      (drop (call $w (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 24))))
+    (func (export "_start")
+      (drop (call $as (i32.const 0) (i32.const 4))) (drop (call $a (i32.const 2048) (i32.const 8192)))
+      (call $out (i32.load (i32.const 4)))
+      (drop (call $es (i32.const 0) (i32.const 4))) (drop (call $e (i32.const 2048) (i32.const 8192)))
+      (call $out (i32.load (i32.const 4)))
+      (drop (call $r (i32.const 8192) (i32.const 1)))
+      (call $out (i32.const 1))))"#;
+
+#[test]
+fn arguments_and_variables_reach_the_module_as_they_are() {
+    let bench = Bench::new();
+    bench.module("words.wasm", WORDS);
+
+    let output = bench
+        .wasm(&["--env=A=b=c", "--allow-import", WASI, "words.wasm", "--", "--json", ""])
+        .output()
+        .unwrap();
+
+    assert!(output.stdout.starts_with(b"words.wasm\0--json\0\0A=b=c\0"), "{output:?}");
+}
+
+#[test]
+fn verify_prints_the_same_hash_each_time_and_another_for_other_arguments() {
+    let bench = Bench::new();
+    bench.module("words.wasm", WORDS);
+    let verify = |more: &[&str]| {
+        let args = [&["verify", "--allow-import", WASI, "words.wasm"], more].concat();
+        let output = bench.wasm(&args).output().unwrap();
+        (output.status.code(), text(&output.stdout).trim().to_owned())
+    };
+
+    let (code, hash) = verify(&[]);
+
+    assert_eq!((code, hash.len()), (Some(0), 64));
+    assert_eq!(verify(&[]), (Some(0), hash.clone()));
+    assert_eq!(verify(&["--expect", &hash]).0, Some(0));
+    assert_eq!(verify(&["--expect", "00"]).0, Some(1));
+    assert_ne!(verify(&["--", "more"]).1, hash);
+}
+
+#[test]
+fn inspect_tells_what_to_allow_and_runs_nothing() {
+    let bench = Bench::new();
+    bench.module("cat.wasm", CAT);
+
+    let plain = bench.wasm(&["inspect", "cat.wasm"]).output().unwrap();
+    let json = bench.wasm(&["inspect", "--json", "cat.wasm"]).output().unwrap();
+
+    assert_eq!(plain.status.code(), Some(0));
+    assert!(text(&plain.stdout).contains("--allow-import wasi_snapshot_preview1.fd_read"));
+    let found = report(&json);
+    assert_eq!(found["entry"], "_start");
+    assert_eq!(
+        found["allow"],
+        serde_json::json!(["wasi_snapshot_preview1.fd_read", "wasi_snapshot_preview1.fd_write"])
+    );
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_the_module() {

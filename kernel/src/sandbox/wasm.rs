@@ -45,7 +45,11 @@ mod grants;
 #[cfg(feature = "wasm")]
 mod guest;
 #[cfg(feature = "wasm")]
+mod hash;
+#[cfg(feature = "wasm")]
 mod imports;
+#[cfg(feature = "wasm")]
+mod inspect;
 #[cfg(feature = "wasm")]
 mod intake;
 #[cfg(feature = "wasm")]
@@ -66,6 +70,8 @@ mod verdict;
 mod wasi;
 
 pub use grants::{Clocks, Directory, Grants, Randomness};
+#[cfg(feature = "wasm")]
+pub use inspect::{Exported, Imported, Inspection, MemorySize};
 #[cfg(feature = "wasm")]
 use run as imp;
 
@@ -166,6 +172,32 @@ impl WasmSandbox {
         sink: impl FnMut(Stream, &[u8]) + Send + 'static,
     ) -> Result<Outcome> {
         self.request(Request { module, input, killer: Some(killer), sink: Some(Box::new(sink)) })
+    }
+
+    /// The hash of a run that came to `outcome`: SHA-256, in hexadecimal, over
+    /// the module, the input, the config and the grants, and over what came of
+    /// them: the ending, the output, the fuel and the memory. Not over times.
+    ///
+    /// Under [`Grants::deterministic`] a run with the same module and input has
+    /// the same hash on every machine, unless the clock ended it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a config that contradicts itself.
+    #[cfg(feature = "wasm")]
+    pub fn run_hash(&self, module: &[u8], input: &[u8], outcome: &Outcome) -> Result<String> {
+        let settings = Settings::new(&self.config, &self.grants)?;
+        Ok(hash::run_hash(&settings, module, input, outcome))
+    }
+
+    /// Tells what `module` is and asks for, and runs nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for bytes that are no module this sandbox runs.
+    #[cfg(feature = "wasm")]
+    pub fn inspect(module: &[u8]) -> Result<Inspection> {
+        inspect::inspect(module)
     }
 
     fn request(&self, request: Request<'_>) -> Result<Outcome> {

@@ -1,7 +1,7 @@
 //! A module on its way from bytes to something that can be called: looked at,
 //! its imports compared, compiled, linked, its entry point found.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use wasmtime::{Engine, ExternType, FuncType, InstancePre, Linker, Module, Store, ValType};
@@ -117,6 +117,13 @@ fn provided(
     }
     static TYPES: OnceLock<HashMap<String, ExternType>> = OnceLock::new();
     TYPES.get_or_init(|| types(engine, linker)).get(name).cloned()
+}
+
+/// `(module, name)` of all functions that we provide.
+pub(super) fn provided_names() -> Result<HashSet<(String, String)>> {
+    let engine = engine::shared()?;
+    let types = types(engine, linker(engine)?);
+    Ok(types.into_keys().map(|name| (wasi::MODULE.to_owned(), name)).collect())
 }
 
 /// The types of all functions that we provide.
