@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use kernel::sandbox::config::SeccompProfile;
 use kernel::sandbox::units::Seconds;
-use kernel::sandbox::{Error, Result, SandboxConfig};
+use kernel::sandbox::{Error, Policy, Result, SandboxConfig};
 
 use crate::args::{Bound, LimitArgs, NetworkChoice, SandboxArgs, Switch};
 
@@ -38,11 +38,29 @@ pub fn sandbox_config(
     Ok(config)
 }
 
-/// Lays `flags` over `config`, and marks each key they name.
+/// Lays `flags` over `config`, and marks each key they name. Flags that
+/// contradict each other are told together with all else that is wrong.
 fn apply_flags(flags: &SandboxArgs, config: &mut SandboxConfig) -> Result<()> {
-    apply_limits(&flags.limits, config)?;
-    apply_network(flags, config)?;
+    let found = [apply_limits(&flags.limits, config), apply_network(flags, config)];
     apply_files_and_commands(flags, config);
+    apply_walls(flags, config);
+    let mut problems: Vec<String> = found.into_iter().flat_map(problems_of).collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    problems.extend(problems_of(Policy::new(config).map(drop)));
+    Err(Error::Config { problems })
+}
+
+fn problems_of(result: Result<()>) -> Vec<String> {
+    match result {
+        Err(Error::Config { problems }) => problems,
+        Err(other) => vec![other.to_string()],
+        Ok(()) => Vec::new(),
+    }
+}
+
+fn apply_walls(flags: &SandboxArgs, config: &mut SandboxConfig) {
     if let Some(level) = flags.level {
         config.security_level = level;
         config.named.insert("security_level");
@@ -64,7 +82,6 @@ fn apply_flags(flags: &SandboxArgs, config: &mut SandboxConfig) -> Result<()> {
         };
         config.named.insert("seccomp_profile");
     }
-    Ok(())
 }
 
 fn apply_limits(flags: &LimitArgs, config: &mut SandboxConfig) -> Result<()> {
