@@ -21,6 +21,7 @@ mod told;
 mod commands;
 mod descriptors;
 mod files;
+mod honesty;
 mod lifetime;
 mod network;
 mod processes;

@@ -289,6 +289,30 @@ say('unix sockets', len(open('/proc/net/unix').readlines()) - 1)
 }
 
 #[test]
+#[ignore = "not kept: Linux looks up path sockets without asking the network namespace, and \
+            Landlock governs them from ABI 9 on"]
+fn n3_host_socket_below_an_allowed_path_is_not_usable() {
+    each_caller!(|scene| {
+        let service = UnixListener::bind(scene.outside().join("socket")).unwrap();
+        let script = "
+import socket
+s = socket.socket(socket.AF_UNIX)
+tell('connect', s.connect, '@outside/socket')
+";
+        for access in ["ro", "rw"] {
+            let config = SandboxConfig {
+                allowed_paths: vec![format!("{}:{access}", scene.outside().display())],
+                ..scene.config()
+            };
+
+            assert_ne!(scene.inside(config, script).about("connect"), "ok", "{access}");
+        }
+        scene.unconfined(script).all("ok");
+        drop(service);
+    });
+}
+
+#[test]
 fn n8_network_without_a_list_is_refused_and_a_list_without_the_network_too() {
     each_caller!(|scene| {
         for (enable_network, allowed_hosts) in

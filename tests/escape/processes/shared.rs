@@ -116,6 +116,46 @@ call(241, b'{name}')
 }
 
 #[test]
+fn p7_keyrings_of_the_caller_are_out_of_reach() {
+    each_caller!(|scene| {
+        let name = format!("neuroflow-escape-{}", std::process::id());
+        // add_key(2), request_key(2) and keyctl(KEYCTL_SEARCH): the session's
+        // keyring is -3, the user's -4.
+        let script = format!(
+            "
+tell('make', call, 248, b'user', b'{name}', b'the secret', 10, -3)
+tell('make for the user', call, 248, b'user', b'{name}', b'the secret', 10, -4)
+"
+        );
+        let reach = format!(
+            "
+tell('ask', call, 249, b'user', b'{name}', None, 0)
+tell('search the session', call, 250, 10, -3, b'user', b'{name}', 0)
+tell('search the user', call, 250, 10, -4, b'user', b'{name}', 0)
+tell('describe', call, 250, 6, -3, None, 0)
+"
+        );
+        let unfiltered = kernel::sandbox::SandboxConfig { enable_seccomp: false, ..scene.config() };
+        let twin = scene.unconfined(&format!("{script}{reach}"));
+        // The session keyring of this very process: inherited by what it starts.
+        let inside = scene.inside(scene.config(), &reach);
+        let without_filter = scene.inside(unfiltered, &reach);
+        let remove = format!(
+            "for ring in -3, -4:\n    try: call(250, 9, call(250, 10, ring, b'user', b'{name}', 0), ring)\n    except OSError: pass"
+        );
+        scene.unconfined(&remove);
+
+        for act in ["make", "make for the user", "ask", "search the user"] {
+            assert_eq!(twin.about(act), "ok", "{act}");
+        }
+        inside.all("EPERM");
+        for act in ["ask", "search the session", "search the user"] {
+            assert_eq!(without_filter.about(act), "ENOKEY", "{act}");
+        }
+    });
+}
+
+#[test]
 fn p7_ipc_objects_of_the_guest_end_with_the_run() {
     each_caller!(|scene| {
         let isolator = kernel::sandbox::NamespaceIsolator::new(scene.config());
