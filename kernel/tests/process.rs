@@ -3,6 +3,8 @@
 #[path = "process/support.rs"]
 mod support;
 
+#[path = "process/alone.rs"]
+mod alone;
 #[path = "process/endings.rs"]
 mod endings;
 #[path = "process/levels.rs"]

@@ -4,16 +4,14 @@
 //! limits of memory, CPU, time, file size, processes and output. How much more
 //! it does is the [level](super::SandboxSecurityLevel): see [`ProcessIsolator`].
 
-#[cfg(unix)]
-pub(crate) mod limits;
-// Linux falls back on it where the host has no namespaces to give.
-#[cfg(unix)]
-mod unix;
-
+#[cfg(all(unix, not(all(target_os = "linux", not(neuroflow_portable)))))]
+mod limits;
 #[cfg(all(target_os = "linux", not(neuroflow_portable)))]
 mod linux;
 #[cfg(all(target_os = "linux", not(neuroflow_portable)))]
 use linux as imp;
+#[cfg(all(unix, not(all(target_os = "linux", not(neuroflow_portable)))))]
+mod unix;
 #[cfg(all(unix, not(all(target_os = "linux", not(neuroflow_portable)))))]
 use unix as imp;
 #[cfg(not(unix))]

@@ -60,7 +60,8 @@ pub(crate) struct Sample {
 /// A guest of one of the back ends that start processes: a closed set.
 #[derive(Debug)]
 pub(crate) enum Guest {
-    /// Of the process back end.
+    /// Of the process back end, where it starts them itself.
+    #[allow(dead_code, reason = "on Linux the launcher starts them")]
     Process(process::Guest),
     /// Of the namespace back end.
     #[cfg_attr(

@@ -6,7 +6,7 @@ use kernel::sandbox::{Exit, Protection, SandboxConfig, State};
 
 use neuroflow_tests::need;
 
-use crate::support::{WorkDir, python, text};
+use crate::support::{WorkDir, need_linux, python, text};
 
 /// Takes memory, page by page, until it is stopped.
 const BOMB: &str = "
@@ -16,7 +16,7 @@ while True: blocks.append(b'x' * (1 << 20))
 
 #[test]
 fn r2_guest_over_its_memory_limit_ends_as_out_of_memory() {
-    need!(UserNamespaces);
+    need_linux!();
     let work = WorkDir::new();
     let config = SandboxConfig { memory_limit: Some(64 << 20), ..work.config() };
 
@@ -30,7 +30,7 @@ fn r2_guest_over_its_memory_limit_ends_as_out_of_memory() {
 
 #[test]
 fn r2_same_amount_can_be_taken_below_the_limit() {
-    need!(UserNamespaces);
+    need_linux!();
     let work = WorkDir::new();
     let config = SandboxConfig { memory_limit: Some(256 << 20), ..work.config() };
 
@@ -42,7 +42,7 @@ fn r2_same_amount_can_be_taken_below_the_limit() {
 
 #[test]
 fn r1_memory_of_many_processes_counts_together() {
-    need!(UserNamespaces);
+    need_linux!();
     let work = WorkDir::new();
     let config = SandboxConfig {
         memory_limit: Some(100 << 20),
@@ -67,7 +67,7 @@ time.sleep(100)
 
 #[test]
 fn r1_pages_that_processes_share_count_once() {
-    need!(UserNamespaces);
+    need_linux!();
     let work = WorkDir::new();
     let config = SandboxConfig { memory_limit: Some(150 << 20), ..work.config() };
 
@@ -121,6 +121,32 @@ os._exit(0)
 }
 
 #[test]
+fn r3_without_namespaces_too_many_end_the_run() {
+    need_linux!();
+    if kernel::sandbox::host::Host::get().namespaces.is_ok() {
+        return; // There the limit is never passed.
+    }
+    let work = WorkDir::new();
+    let config = SandboxConfig {
+        max_processes: Some(12),
+        allow_degraded: vec!["max_processes".into()],
+        ..work.config()
+    };
+
+    let outcome = python(
+        config,
+        "
+import os, time
+for _ in range(20):
+    if os.fork() == 0: time.sleep(10); os._exit(0)
+time.sleep(10)
+",
+    );
+
+    assert_eq!(outcome.exit, Exit::Processes(12), "{}", text(&outcome.stderr));
+}
+
+#[test]
 fn r3_so_many_can_be_started_without_the_limit() {
     let work = WorkDir::new();
     // Each thread reserves 8 MiB of address space for its stack, and 64 for its heap.
@@ -140,7 +166,7 @@ print('started')
 
 #[test]
 fn r5_cpu_time_of_children_counts_together() {
-    need!(UserNamespaces);
+    need_linux!();
     let work = WorkDir::new();
     let config = SandboxConfig { cpu_time_limit: Some(1), ..work.config() };
 

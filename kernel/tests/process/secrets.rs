@@ -7,9 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use kernel::sandbox::{Command, Exit, ProcessIsolator, SandboxConfig};
 
-use neuroflow_tests::need;
-
-use crate::support::{WorkDir, command, python, run, text};
+use crate::support::{WorkDir, command, need_linux, python, run, text};
 
 #[test]
 fn d1_guest_has_three_descriptors_whatever_the_host_left_open() {
@@ -47,7 +45,7 @@ fn d3_environment_is_clean_but_for_what_was_given() {
 
 #[test]
 fn d3_environment_of_the_host_is_in_no_process_the_guest_can_read() {
-    need!(UserNamespaces);
+    need_linux!();
     let work = WorkDir::new();
     // Cargo sets it for every test.
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());

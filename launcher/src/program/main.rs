@@ -32,6 +32,7 @@
 mod calls;
 mod message;
 mod run;
+mod sweep;
 mod sys;
 #[path = "../wire.rs"]
 mod wire;

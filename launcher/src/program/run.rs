@@ -6,7 +6,7 @@ use crate::calls::{self, Failure};
 use crate::message::{Message, report, report_failure, report_started};
 use crate::sys::{NR, exit};
 use crate::wire::{Event, Header, Kind, NO_SLOT, PRIVATE_FD_BASE, Report};
-use crate::{call, keep, make_private, unwatch, watch};
+use crate::{call, keep, make_private, sweep, unwatch, watch};
 
 /// `struct clone_args` (`uapi/linux/sched.h`).
 #[repr(C)]
@@ -27,7 +27,9 @@ struct CloneArgs {
 
 const SIGCHLD: u64 = 17;
 const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_NEWPID: u64 = 0x2000_0000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+const ENOSYS: i32 = 38;
 
 /// Forks, into new namespaces where `flags` names some. The child has a copy of
 /// everything and goes on where this returns 0.
@@ -45,7 +47,16 @@ fn clone_into(flags: u64, pidfd: Option<&mut i32>, cgroup: u64) -> Result<u64, i
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup;
     }
-    call(NR.clone3, &[&raw const args as u64, size_of::<CloneArgs>() as u64])
+    match call(NR.clone3, &[&raw const args as u64, size_of::<CloneArgs>() as u64]) {
+        // Filters that cannot look behind its pointer answer so (Docker's does).
+        Err(ENOSYS) if cgroup == u64::MAX => {
+            // The same flags in a word; the first three arguments are in the same
+            // order on every architecture. The pidfd comes where the parent's
+            // copy of the pid would.
+            call(NR.clone, &[args.flags | SIGCHLD, 0, args.pidfd, 0, 0])
+        }
+        other => other,
+    }
 }
 
 /// Whether what [`Header::next`] makes is fresh: made, and no run was born into
@@ -148,7 +159,7 @@ fn adopt(
     adopted.map_err(|errno| {
         const SIGKILL: u64 = 9;
         let _ = call(NR.kill, &[pid, SIGKILL]);
-        let _ = wait(pid);
+        let _ = wait(pid, 0);
         Failure { step: header.clone_step, errno }
     })
 }
@@ -169,7 +180,7 @@ fn start(message: &mut Message, header: &Header) -> Result<(u64, u64), Failure> 
     if pid == 0 { init(message, header) } else { Ok((pid, pidfd as u64)) }
 }
 
-/// The life of PID 1.
+/// The life of init, PID 1 where it has a namespace.
 fn init(message: &mut Message, header: &Header) -> ! {
     // First of all: the launcher's socket and the other runs' report ends are
     // open here too, and would never reach end of file.
@@ -191,8 +202,9 @@ fn init(message: &mut Message, header: &Header) -> ! {
         report_failure(report_end, step, errno);
         exit(1);
     }
+    let has_namespace = header.clone_flags & CLONE_NEWPID != 0;
     forget(message);
-    wait_for(guest, report_end)
+    if has_namespace { wait_for(guest, report_end) } else { sweep::wait_for(guest, report_end) }
 }
 
 /// Makes the guest's calls; the last is `execve`.
@@ -217,7 +229,7 @@ fn forget(message: &mut Message) {
 /// the kernel kills what is left in it.
 fn wait_for(guest: u64, report_end: u64) -> ! {
     loop {
-        let (pid, ended) = wait(u64::MAX);
+        let (pid, ended) = wait(WAIT_FOR_ANY, 0);
         match pid {
             Ok(pid) if pid == guest => {
                 report(report_end, &Report { event: Event::Ended as u32, ..ended });
@@ -232,7 +244,7 @@ fn wait_for(guest: u64, report_end: u64) -> ! {
 /// Tells the host that nothing of this sandbox runs any more, and what it used.
 pub fn reap(sandbox: Sandbox, epoll: u64) {
     unwatch(epoll, sandbox.pidfd);
-    let (_, ended) = wait(sandbox.pid);
+    let (_, ended) = wait(sandbox.pid, 0);
     report(sandbox.report, &Report { event: Event::Gone as u32, ..ended });
     let _ = call(NR.close, &[sandbox.report]);
     let _ = call(NR.close, &[sandbox.pidfd]);
@@ -241,15 +253,20 @@ pub fn reap(sandbox: Sandbox, epoll: u64) {
     }
 }
 
-/// wait4(2) for one process (`u64::MAX`: any), with what it and those it waited
-/// for have used.
-fn wait(pid: u64) -> (Result<u64, i32>, Report) {
+/// wait4(2) for any child.
+pub const WAIT_FOR_ANY: u64 = u64::MAX;
+/// wait4(2) does not wait: 0 where nobody has ended.
+pub const NO_HANG: u64 = 1;
+
+/// wait4(2) for one process or any, with what it and those it waited for have
+/// used.
+pub fn wait(pid: u64, options: u64) -> (Result<u64, i32>, Report) {
     const WALL: u64 = 0x4000_0000;
     let mut status = 0_i32;
     // `struct rusage`: two timevals, then 14 longs of which maxrss is the first.
     let mut usage = [0_u64; 18];
     let pid = loop {
-        let pid = call(NR.wait4, &[pid, &raw mut status as u64, WALL, usage.as_mut_ptr() as u64]);
+        let pid = call(NR.wait4, &[pid, &raw mut status as u64, WALL | options, usage.as_mut_ptr() as u64]);
         const EINTR: i32 = 4;
         if pid != Err(EINTR) {
             break pid;

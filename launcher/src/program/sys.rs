@@ -129,6 +129,7 @@ pub fn exit(code: u32) -> ! {
 /// of the plan come with the message. From the kernel's `asm/unistd_64.h` and
 /// `asm-generic/unistd.h`.
 pub struct Numbers {
+    pub clone: u32,
     pub clone3: u32,
     pub close: u32,
     pub close_range: u32,
@@ -144,7 +145,9 @@ pub struct Numbers {
     pub openat: u32,
     pub prlimit64: u32,
     pub pause_by_ppoll: u32,
+    pub read: u32,
     pub recvmsg: u32,
+    pub rt_sigtimedwait: u32,
     pub sendmsg: u32,
     pub sendto: u32,
     pub wait4: u32,
@@ -153,6 +156,7 @@ pub struct Numbers {
 
 #[cfg(target_arch = "x86_64")]
 pub const NR: Numbers = Numbers {
+    clone: 56,
     clone3: 435,
     close: 3,
     close_range: 436,
@@ -168,7 +172,9 @@ pub const NR: Numbers = Numbers {
     openat: 257,
     prlimit64: 302,
     pause_by_ppoll: 271,
+    read: 0,
     recvmsg: 47,
+    rt_sigtimedwait: 128,
     sendmsg: 46,
     sendto: 44,
     wait4: 61,
@@ -177,6 +183,7 @@ pub const NR: Numbers = Numbers {
 
 #[cfg(target_arch = "aarch64")]
 pub const NR: Numbers = Numbers {
+    clone: 220,
     clone3: 435,
     close: 57,
     close_range: 436,
@@ -192,7 +199,9 @@ pub const NR: Numbers = Numbers {
     openat: 56,
     prlimit64: 261,
     pause_by_ppoll: 73,
+    read: 63,
     recvmsg: 212,
+    rt_sigtimedwait: 137,
     sendmsg: 211,
     sendto: 206,
     wait4: 260,

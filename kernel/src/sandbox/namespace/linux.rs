@@ -244,7 +244,9 @@ impl Run<'_> {
         let cloned =
             ready.launcher.run(&prepared.steps, &message, &descriptors).map_err(gates::explain)?;
 
-        let watch = Watch { memory: cgroup.is_none(), cpu: true };
+        let alone = matches!(prepared.steps.init.first(), Some(Step::ForkInit { .. }));
+        let memory = cgroup.is_none();
+        let watch = Watch { memory, cpu: true, tasks: alone && memory };
         let enforcement = prepared.enforcement.clone();
         let guest = Guest {
             cgroup,

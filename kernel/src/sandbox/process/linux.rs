@@ -7,12 +7,13 @@
 //! a user of the whole machine otherwise, and root not at all). So it gets both
 //! wherever the host gives them.
 //!
-//! Where the host gives none, the guest is held as on any other Unix, which the
-//! receipt says, and levels above MINIMAL are refused.
+//! Where the host gives none there is a weaker way, see [`alone`].
 
+mod alone;
 mod receipt;
 mod steps;
 
+use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 use super::super::command::Command;
@@ -24,16 +25,36 @@ use super::super::namespace::{self, Prepared, launch_of, look};
 use super::super::plan::{Backend, Plan};
 use super::super::policy::{Policy, Syscalls};
 use super::super::resolve::ResolvedProgram;
-use super::super::running::Running;
+use super::super::running::verdict::Ended;
+use super::super::running::{Running, Sample};
 use super::super::seccomp::Filter;
-use super::unix;
-pub(crate) use super::unix::Guest;
 
 /// What outlives a run: the launcher.
 #[derive(Debug, Default)]
 pub(super) struct Isolator {
     launcher: namespace::Isolator,
-    group: unix::Isolator,
+}
+
+/// There is none: every guest here is one of the launcher.
+#[derive(Debug)]
+pub(crate) enum Guest {}
+
+impl Guest {
+    pub(crate) fn ended_fd(&self) -> BorrowedFd<'_> {
+        match *self {}
+    }
+
+    pub(crate) fn kill(&self) {
+        match *self {}
+    }
+
+    pub(crate) fn sample(&mut self, _: Option<u64>) -> Sample {
+        match *self {}
+    }
+
+    pub(crate) fn collect(self) -> Result<Ended> {
+        match self {}
+    }
 }
 
 /// Whether a guest can get a network that is not the host's.
@@ -49,10 +70,6 @@ impl Isolator {
         program: &ResolvedProgram,
         command: &Command,
     ) -> Result<Plan> {
-        if let Err(gate) = &Host::get().namespaces {
-            refuse_above_minimal(policy, gate)?;
-            return self.group.plan(policy, program, command);
-        }
         let prepared = prepare(policy, program, self.launcher.unmappable())?;
         Ok(prepared.into_plan(Backend::Process, program, command))
     }
@@ -65,10 +82,6 @@ impl Isolator {
         mut command: Command,
     ) -> Result<Running> {
         let at = Instant::now();
-        if let Err(gate) = &Host::get().namespaces {
-            refuse_above_minimal(policy, gate)?;
-            return self.group.start(policy, program, command);
-        }
         let prepare = |unmappable| prepare(policy, program, unmappable);
         self.launcher.launch(at, &mut command, policy, &prepare)
     }
@@ -76,10 +89,14 @@ impl Isolator {
 
 /// Looks at the host and works out the steps.
 fn prepare(policy: &Policy, program: &ResolvedProgram, unmappable: bool) -> Result<Prepared> {
+    if let Err(gate) = &Host::get().namespaces {
+        return prepare_alone(policy, program, gate);
+    }
     let around = look(policy, unmappable)?;
     check(policy, &around)?;
     steps::check_way(policy, &around, program)?;
-    let filter = filter(policy)?;
+    // At STRICT the network namespace is the wall: the guest keeps its loopback.
+    let filter = filter(policy, Filter::process_standard)?;
     let launch = launch_of(program, filter.as_ref());
     let covers = steps::covers(policy, &around);
     Ok(Prepared {
@@ -91,13 +108,32 @@ fn prepare(policy: &Policy, program: &ResolvedProgram, unmappable: bool) -> Resu
     })
 }
 
+/// Likewise, where the host has no namespaces to give.
+fn prepare_alone(policy: &Policy, program: &ResolvedProgram, gate: &Gate) -> Result<Prepared> {
+    // No mount namespace, so no owner maps: the work dir is lent.
+    let around = look(policy, true)?;
+    check(policy, &around)?;
+    alone::check(policy, &around, gate)?;
+    steps::check_way(policy, &around, program)?;
+    let filter = filter(policy, Filter::process_strict)?;
+    let launch = launch_of(program, filter.as_ref());
+    let mut enforcement = receipt::of(policy, &around, filter.as_ref(), launch.cgroup);
+    alone::weaken(&mut enforcement, policy, &around, gate);
+    Ok(Prepared {
+        steps: alone::steps(policy, &around, &launch),
+        enforcement,
+        warnings: vec![format!("the process back end is weaker here: {}", gate.reason)],
+        filter,
+        around,
+    })
+}
+
 /// The filter of the level, or the user's own.
-fn filter(policy: &Policy) -> Result<Option<Filter>> {
+fn filter(policy: &Policy, strict: fn() -> Result<Filter>) -> Result<Option<Filter>> {
     Ok(match (&policy.syscalls, policy.level) {
         (Syscalls::Unfiltered, _) | (Syscalls::Default, Level::Minimal) => None,
-        // At STRICT the network namespace is the wall: the guest keeps its own
-        // loopback.
-        (Syscalls::Default, _) => Some(Filter::process_standard()?),
+        (Syscalls::Default, Level::Standard) => Some(Filter::process_standard()?),
+        (Syscalls::Default, Level::Strict | Level::Paranoid) => Some(strict()?),
         (profile @ Syscalls::Profile(_), _) => Some(Filter::for_policy(profile)?),
     })
 }
@@ -134,16 +170,4 @@ fn check(policy: &Policy, around: &Surroundings) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// Without namespaces there is a process with limits, and that is MINIMAL.
-fn refuse_above_minimal(policy: &Policy, gate: &Gate) -> Result<()> {
-    if policy.level == Level::Minimal {
-        return Ok(());
-    }
-    Err(Error::unsupported(
-        format!("security_level: {}", policy.level.name()),
-        format!("this host has no namespaces to give: {}", gate.reason),
-        format!("{}; or do with limits only: `security_level: minimal`", gate.fix),
-    ))
 }

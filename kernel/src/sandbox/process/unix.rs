@@ -16,13 +16,14 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::super::command::Command;
+use super::super::config::SandboxSecurityLevel;
 use super::super::error::{Error, Result};
 use super::super::outcome::{Enforcement, Protection};
 use super::super::plan::{Backend, Plan, PlannedStep};
 use super::super::policy::Policy;
 use super::super::resolve::ResolvedProgram;
 use super::super::running::verdict::{Ended, Limits};
-use super::super::running::{self, GuestEnds, Running, Sample, Started, Watch, open_streams};
+use super::super::running::{self, Running, Sample, Started, Watch, open_streams};
 use super::{limits, supervised};
 
 /// Nothing outlives a run.
@@ -81,13 +82,13 @@ pub(super) fn has_network_namespaces() -> bool {
 #[expect(clippy::unused_self, reason = "the other twin has state")]
 impl Isolator {
     /// What would be done.
-    #[expect(clippy::unnecessary_wraps, reason = "the other twin looks at the host")]
     pub(super) fn plan(
         &self,
         policy: &Policy,
         program: &ResolvedProgram,
         command: &Command,
     ) -> Result<Plan> {
+        check(policy)?;
         let step = |action| PlannedStep { process: "guest", action };
         let mut steps = vec![step("leave the host's session and process group".into())];
         for limit in limits::of(policy) {
@@ -114,6 +115,7 @@ impl Isolator {
         mut command: Command,
     ) -> Result<Running> {
         let at = Instant::now();
+        check(policy)?;
         fs::create_dir_all(&policy.work_dir).map_err(|source| {
             Error::setup(format!("make the work dir {}", policy.work_dir.display()), source)
         })?;
@@ -128,8 +130,7 @@ impl Isolator {
 
         let (guest_ends, streams) = open_streams(command.take_stdin(), policy.max_output)
             .map_err(|source| Error::setup("open the guest's streams", source))?;
-        let GuestEnds { stdin, stdout, stderr } = guest_ends;
-        start.stdin(stdin).stdout(stdout).stderr(stderr);
+        start.stdin(guest_ends.stdin).stdout(guest_ends.stdout).stderr(guest_ends.stderr);
         let child = start.spawn().map_err(|source| start_error(command.get_program(), source))?;
         // Our copies of the guest's ends go with it, or we would hold them open.
         drop(start);
@@ -146,8 +147,25 @@ impl Isolator {
     }
 }
 
+/// The levels above STANDARD are walls that POSIX does not have. What STANDARD
+/// has on Linux is a second line, and the receipt says that it is missing.
+fn check(policy: &Policy) -> Result<()> {
+    if policy.level <= SandboxSecurityLevel::Standard {
+        return Ok(());
+    }
+    Err(Error::unsupported(
+        format!("security_level: {}", policy.level.name()),
+        "files and the network can be walled off on Linux only",
+        "use the WASM back end, or `security_level: standard`",
+    ))
+}
+
 fn receipt(policy: &Policy) -> Enforcement {
     let mut held = supervised(policy);
+    if policy.level > SandboxSecurityLevel::Minimal {
+        held.missing(Protection::NoNewPrivs, "a feature of Linux");
+        held.missing(Protection::Syscalls, "a feature of Linux");
+    }
     held.degraded(
         Protection::Cleanup,
         "SIGKILL to the process group",

@@ -48,6 +48,8 @@ pub(crate) enum Cause {
     Memory,
     /// The watchdog saw the tree above its CPU limit.
     Cpu,
+    /// The watchdog saw more processes and threads than allowed.
+    Processes,
 }
 
 /// What the supervision saw while the guest ran.
@@ -127,6 +129,9 @@ pub(crate) fn verdict(ended: &Ended, observed: &Observed, limits: &Limits) -> Ex
             (Cause::Deadline, Limits { timeout: Some(limit), .. }) => Exit::TimedOut(*limit),
             (Cause::Cpu, Limits { cpu_time: Some(limit), .. }) => Exit::CpuTime(*limit),
             (Cause::Memory, Limits { memory: Some(limit), .. }) => Exit::OutOfMemory(*limit),
+            (Cause::Processes, Limits { max_processes: Some(limit), .. }) => {
+                Exit::Processes(*limit)
+            }
             (Cause::Output, _) => Exit::Output(limits.max_output),
             _ => Exit::Signalled(signal::KILL),
         },
@@ -201,6 +206,11 @@ pub(crate) fn violations(
             let what = format!("used {limit} bytes of memory");
             let fix = format!("memory_limit: {}", limit.saturating_mul(2));
             reached("memory", what, "memory_limit", fix);
+        }
+        Exit::Processes(limit) => {
+            let what = format!("ran more than {limit} processes and threads");
+            let fix = format!("max_processes: {}", limit.saturating_mul(2));
+            reached("max_processes", what, "max_processes", fix);
         }
         Exit::FileSize(limit) => {
             let what = format!("wrote a file past {limit} bytes");
@@ -299,6 +309,7 @@ mod tests {
             (Cause::Output, Exit::Output(100)),
             (Cause::Memory, Exit::OutOfMemory(64 << 20)),
             (Cause::Cpu, Exit::CpuTime(2)),
+            (Cause::Processes, Exit::Processes(8)),
         ] {
             assert_eq!(verdict(&ended(KILLED), &because(cause), &LIMITS), exit);
         }

@@ -1,5 +1,5 @@
-//! Limits held by looking: the tree's memory and CPU time, where no cgroup
-//! counts them.
+//! Limits held by looking: the tree's memory, CPU time and processes, where no
+//! cgroup and no namespace counts them.
 //!
 //! It is the weaker mechanism. What grows between two looks is only bounded by
 //! the per-process limits, and what no process maps (a memfd, a socket's buffer)
@@ -17,6 +17,9 @@ pub(crate) struct Watch {
     pub(crate) memory: bool,
     /// The CPU-time limit, for the tree as a whole.
     pub(crate) cpu: bool,
+    /// The number of processes and threads, where nothing counts them for one
+    /// run alone.
+    pub(crate) tasks: bool,
 }
 
 /// Looks at the tree from time to time.
@@ -24,6 +27,7 @@ pub(crate) struct Watch {
 pub(super) struct Watchdog {
     memory: Option<u64>,
     cpu: Option<Duration>,
+    tasks: Option<u64>,
     next: Option<Instant>,
     most_memory: u64,
     most_tasks: u64,
@@ -44,8 +48,10 @@ impl Watchdog {
     pub(super) fn new(watch: Watch, limits: &Limits) -> Self {
         let memory = limits.memory.filter(|_| watch.memory);
         let cpu = limits.cpu_time.filter(|_| watch.cpu).map(Duration::from_secs);
-        let next = (memory.is_some() || cpu.is_some()).then(|| Instant::now() + WARY);
-        Self { memory, cpu, next, most_memory: 0, most_tasks: 0, looked: false }
+        let tasks = limits.max_processes.filter(|_| watch.tasks);
+        let any = memory.is_some() || cpu.is_some() || tasks.is_some();
+        let next = any.then(|| Instant::now() + WARY);
+        Self { memory, cpu, tasks, next, most_memory: 0, most_tasks: 0, looked: false }
     }
 
     /// When the next look is due.
@@ -77,10 +83,17 @@ impl Watchdog {
         if self.memory.is_some_and(|limit| seen.memory_bytes >= limit) {
             return Some(Cause::Memory);
         }
+        // The supervisor is one of them, and not the guest's.
+        if self.tasks.is_some_and(|limit| seen.tasks > limit.saturating_add(1)) {
+            return Some(Cause::Processes);
+        }
         self.cpu.filter(|limit| seen.cpu >= *limit).map(|_| Cause::Cpu)
     }
 
     fn interval(&self, memory: u64) -> Duration {
+        if self.tasks.is_some() {
+            return WARY;
+        }
         match self.memory {
             Some(limit) if memory < limit / 4 => CALM,
             Some(_) => WARY,
@@ -94,7 +107,7 @@ mod tests {
     use super::*;
 
     fn limits() -> Limits {
-        Limits { memory: Some(100), cpu_time: Some(1), ..Limits::default() }
+        Limits { memory: Some(100), cpu_time: Some(1), max_processes: Some(8), ..Limits::default() }
     }
 
     /// A watchdog whose next look is due now.
@@ -104,7 +117,7 @@ mod tests {
         watchdog
     }
 
-    const ALL: Watch = Watch { memory: true, cpu: true };
+    const ALL: Watch = Watch { memory: true, cpu: true, tasks: false };
 
     #[test]
     fn tree_at_its_memory_limit_is_to_be_ended() {
@@ -120,6 +133,16 @@ mod tests {
 
         assert_eq!(due(ALL).look(sample(999)), None);
         assert_eq!(due(ALL).look(sample(1000)), Some(Cause::Cpu));
+    }
+
+    #[test]
+    fn tree_of_too_many_processes_is_to_be_ended() {
+        let sample = |tasks| move |_| Sample { tasks, ..Sample::default() };
+        let watch = Watch { tasks: true, ..Watch::default() };
+
+        assert_eq!(due(watch).look(sample(9)), None, "eight and the supervisor");
+        assert_eq!(due(watch).look(sample(10)), Some(Cause::Processes));
+        assert_eq!(due(ALL).look(sample(10)), None, "not watched");
     }
 
     #[test]

@@ -57,7 +57,8 @@ pub(super) fn explain(error: Error) -> Error {
         source.raw_os_error(),
         Some(libc::EPERM | libc::EACCES | libc::ENOSYS | libc::ENOSPC | libc::EUSERS)
     );
-    let about_namespaces = step.contains("namespace") || step.contains("mount");
+    let about_namespaces =
+        ["namespace", "mount", "owner map"].iter().any(|word| step.contains(word));
     if !forbidden || !about_namespaces {
         return Error::Setup { step, source };
     }

@@ -47,13 +47,22 @@ impl Guest {
         self.reports.as_fd()
     }
 
-    /// Ends the sandbox: the kernel kills what runs in init's PID namespace.
+    /// Ends the sandbox: the kernel kills what runs in init's PID namespace. Where
+    /// it has none, init is told to do so by hand.
     pub(crate) fn kill(&self) {
         if let Some(cgroup) = &self.cgroup {
             cgroup.kill();
         }
-        // It may have ended by itself just now.
-        let _ = rustix::process::pidfd_send_signal(&self.init, Signal::KILL);
+        let alone = matches!(self.prepared.steps.init.first(), Some(Step::ForkInit { .. }));
+        let signals: &[Signal] = match alone {
+            // The guest may have stopped it: it is the same user.
+            true => &[Signal::TERM, Signal::CONT],
+            false => &[Signal::KILL],
+        };
+        for signal in signals {
+            // It may have ended by itself just now.
+            let _ = rustix::process::pidfd_send_signal(&self.init, *signal);
+        }
     }
 
     /// What the sandbox takes now.

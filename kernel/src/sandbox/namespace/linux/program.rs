@@ -8,7 +8,7 @@ mod privileges;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use landlock::landlock;
+use landlock::{landlock, scope_signals};
 use mounts::{
     AT_RECURSIVE, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY,
     OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE, clone_strictly, close, make_directory, make_file,
@@ -16,7 +16,7 @@ use mounts::{
 };
 use network::{loopback_up, open_way_out};
 use neuroflow_launcher::wire::{Kind, MAX_SLOTS, NO_SLOT, PSEUDO_USER_NAMESPACE};
-use privileges::{drop_capabilities, no_new_privs, seccomp};
+use privileges::{drop_capabilities, no_new_privs, seccomp, signals};
 
 use super::super::plan::{HOST_NAME, Owner, Step, Steps};
 use super::encode::{Arg, Clone, Encoder, List};
@@ -88,6 +88,7 @@ pub(super) fn run(steps: &Steps, payload: &Payload<'_>) -> Vec<u8> {
         encoder.step(index);
         match step {
             Step::NewNamespaces { .. } => flags = NAMESPACES,
+            Step::ForkInit { .. } => flags = 0,
             Step::ForkGuest => fork_step = index,
             // The socket to the proxy comes last.
             Step::OpenWayOut if payload.cgroup => open_way_out(&mut encoder, CGROUP_SLOT + 1),
@@ -265,6 +266,12 @@ fn encode_template(e: &mut Encoder, step: &Step, held: &mut Held) {
 fn encode_init(e: &mut Encoder, step: &Step, held: &mut Held) {
     let list = List::Init;
     match step {
+        Step::AdoptOrphans => {
+            e.call(list, libc::SYS_prctl, &[libc::PR_SET_CHILD_SUBREAPER.into(), 1.into()]);
+            signals(e, list, libc::SIG_BLOCK, &[libc::SIGTERM, libc::SIGCHLD]);
+            // After the block: it is not to die of it, but to end the others.
+            e.call(list, libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG.into(), libc::SIGTERM.into()]);
+        }
         Step::DieWithLauncher => {
             e.call(list, libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG.into(), libc::SIGKILL.into()]);
         }
@@ -330,6 +337,8 @@ fn encode_init(e: &mut Encoder, step: &Step, held: &mut Held) {
 fn encode_guest(e: &mut Encoder, step: &Step, payload: &Payload<'_>) {
     let list = List::Guest;
     match step {
+        Step::ScopeSignals => scope_signals(e, list),
+        Step::UnblockSignals => signals(e, list, libc::SIG_SETMASK, &[]),
         Step::NewSession => {
             e.call(list, libc::SYS_setsid, &[]);
         }

@@ -104,6 +104,14 @@ pub enum Step {
         /// Whether init is born in a cgroup of the run's own.
         cgroup: bool,
     },
+    /// Without namespaces: fork init, a supervisor and no PID 1.
+    ForkInit {
+        /// Whether it is born in a cgroup of the run's own.
+        cgroup: bool,
+    },
+    /// Without namespaces: become the parent of whatever the guest orphans, and be
+    /// told by SIGTERM to end it all; when the launcher ends, for one.
+    AdoptOrphans,
     /// End init, and with it the sandbox, when the launcher ends.
     DieWithLauncher,
     /// Name the one user that exists inside.
@@ -155,6 +163,11 @@ pub enum Step {
     /// Fork the guest, which is not PID 1.
     ForkGuest,
 
+    /// Let signals through that init has blocked.
+    UnblockSignals,
+    /// Without namespaces: keep the guest from signalling, tracing and reading the
+    /// processes outside it, by a Landlock domain (ABI 6) that is nothing else.
+    ScopeSignals,
     /// Leave the session, and with it the terminal, of the caller.
     NewSession,
     /// Put the three standard streams in place.
@@ -275,6 +288,13 @@ impl fmt::Display for Step {
                 )?;
                 f.write_str(if *cgroup { ", born in the run's cgroup" } else { "" })
             }
+            Self::ForkInit { cgroup } => {
+                f.write_str("fork a supervisor")?;
+                f.write_str(if *cgroup { ", born in the run's cgroup" } else { "" })
+            }
+            Self::AdoptOrphans => f.write_str("adopt what the guest orphans, to end it"),
+            Self::ScopeSignals => f.write_str("keep away from processes outside, by Landlock"),
+            Self::UnblockSignals => f.write_str("let all signals through"),
             Self::DieWithLauncher => f.write_str("end with the launcher"),
             Self::MapIds { outside } => {
                 write!(

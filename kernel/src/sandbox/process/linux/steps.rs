@@ -129,7 +129,7 @@ fn init(policy: &Policy, around: &Surroundings, guest: Owner, cgroup: bool) -> V
 
 /// The work dir, the allowed paths, private temporary files, and of the system
 /// what programs need. Not the root: a rule holds for all that is below.
-fn landlock_rules(policy: &Policy, around: &Surroundings) -> Vec<LandlockRule> {
+pub(super) fn landlock_rules(policy: &Policy, around: &Surroundings) -> Vec<LandlockRule> {
     let mut rules = Vec::new();
     let mut allow = |path: &Path, rights, directory| {
         rules.push(LandlockRule { path: path.into(), rights, directory });
@@ -182,7 +182,7 @@ pub(super) fn covers(policy: &Policy, around: &Surroundings) -> Vec<PathBuf> {
 
 /// The first directory above `path` that not everybody may enter. Not below
 /// something shown: the guest is the owner there.
-fn closed_on_the_way(policy: &Policy, path: &Path) -> Option<PathBuf> {
+pub(super) fn closed_on_the_way(policy: &Policy, path: &Path) -> Option<PathBuf> {
     let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
     above.reverse();
     above

@@ -20,6 +20,8 @@ mod access {
     pub(super) const IOCTL_DEV: u64 = 1 << 15;
     /// What a rule on a file may hold.
     pub(super) const OF_FILES: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV;
+    /// Signals, from ABI 6 on.
+    pub(super) const SCOPE_SIGNAL: u64 = 1 << 1;
     /// Abstract unix sockets and signals, from ABI 6 on.
     pub(super) const SCOPES: u64 = 0b11;
 }
@@ -33,6 +35,17 @@ fn handled(abi: u32) -> u64 {
         3 | 4 => (1 << 15) - 1,
         _ => (1 << 16) - 1,
     }
+}
+
+/// A domain that handles nothing but signals: `struct landlock_ruleset_attr` with
+/// no right of files or of the network.
+pub(super) fn scope_signals(e: &mut Encoder, list: List) {
+    let words = [0, 0, access::SCOPE_SIGNAL];
+    let attributes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let attributes = e.bytes(&attributes);
+    let create = [attributes.into(), 24.into(), 0.into()];
+    e.call_into(SCRATCH, list, libc::SYS_landlock_create_ruleset, &create);
+    e.call(list, libc::SYS_landlock_restrict_self, &[Arg::Slot(SCRATCH), 0.into()]);
 }
 
 pub(super) fn landlock(e: &mut Encoder, list: List, abi: u32, rules: &[LandlockRule]) {

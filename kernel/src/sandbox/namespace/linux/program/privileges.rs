@@ -3,6 +3,13 @@
 use super::super::encode::{Encoder, List};
 use super::errno;
 
+/// rt_sigprocmask(2) with the kernel's own set of 64 bits.
+pub(super) fn signals(e: &mut Encoder, list: List, how: i32, signals: &[i32]) {
+    let set: u64 = signals.iter().map(|signal| 1_u64 << (signal - 1)).sum();
+    let set = e.bytes(&set.to_ne_bytes());
+    e.call(list, libc::SYS_rt_sigprocmask, &[how.into(), set.into(), 0.into(), 8.into()]);
+}
+
 pub(super) fn no_new_privs(e: &mut Encoder, list: List) {
     let yes = libc::PR_SET_NO_NEW_PRIVS;
     e.call(list, libc::SYS_prctl, &[yes.into(), 1.into(), 0.into(), 0.into(), 0.into()]);
