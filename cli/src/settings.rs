@@ -5,11 +5,11 @@
 //! command line opens can be read off it; `--env` adds to the file's variables.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kernel::sandbox::config::SeccompProfile;
 use kernel::sandbox::units::Seconds;
-use kernel::sandbox::{Error, Policy, Result, SandboxConfig};
+use kernel::sandbox::{Error, Policy, Result, SandboxConfig, WasmSandboxConfig};
 
 use crate::args::{Bound, LimitArgs, NetworkChoice, SandboxArgs, Switch};
 
@@ -29,12 +29,31 @@ pub fn sandbox_config(
     variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<SandboxConfig> {
     let variables = our_variables(variables)?;
-    let mut config = match config_file(flags, &variables) {
+    let mut config = match config_file(flags.config.as_deref(), &variables) {
         Some(file) => SandboxConfig::from_file(&file)?,
         None => SandboxConfig::default(),
     };
-    config.apply_env(variables.into_iter().filter(|(name, _)| name != CONFIG_VARIABLE))?;
+    config.apply_env(variables)?;
     apply_flags(flags, &mut config)?;
+    Ok(config)
+}
+
+/// Reads the file that `flag` or `NEUROFLOW_CONFIG` names, and the variables, for
+/// a module. The flags are still to be laid over it.
+///
+/// # Errors
+///
+/// As for [`sandbox_config`].
+pub fn wasm_config(
+    flag: Option<&Path>,
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<WasmSandboxConfig> {
+    let variables = our_variables(variables)?;
+    let mut config = match config_file(flag, &variables) {
+        Some(file) => WasmSandboxConfig::from_file(&file)?,
+        None => WasmSandboxConfig::default(),
+    };
+    config.apply_env(variables)?;
     Ok(config)
 }
 
@@ -187,9 +206,9 @@ fn our_variables(
         .collect()
 }
 
-fn config_file(flags: &SandboxArgs, variables: &[(String, String)]) -> Option<PathBuf> {
+fn config_file(flag: Option<&Path>, variables: &[(String, String)]) -> Option<PathBuf> {
     let named = || variables.iter().find(|(name, _)| name == CONFIG_VARIABLE);
-    flags.config.clone().or_else(|| named().map(|(_, file)| PathBuf::from(file)))
+    flag.map(Path::to_owned).or_else(|| named().map(|(_, file)| PathBuf::from(file)))
 }
 
 fn contradiction(problem: String) -> Error {

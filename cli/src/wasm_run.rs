@@ -30,6 +30,9 @@ fn arguments(args: &RunArgs) -> Result<Vec<OsString>> {
         return Err(Error::Config { problems: meaningless.into_iter().map(problem).collect() });
     }
     let mut words = limits(&args.sandbox.limits);
+    if let Some(config) = &args.sandbox.config {
+        words.extend(["--config".into(), config.into()]);
+    }
     words.extend(telling(&args.telling));
     words.push("--".into());
     words.extend(args.command.iter().cloned());
@@ -42,7 +45,7 @@ fn meaningless(flags: &SandboxArgs) -> Vec<&'static str> {
     let SandboxArgs {
         backend: _,
         allow_weaker,
-        config,
+        config: _,
         work_dir,
         allow_paths,
         allow_commands,
@@ -59,7 +62,6 @@ fn meaningless(flags: &SandboxArgs) -> Vec<&'static str> {
     } = flags;
     [
         (*allow_weaker, "--allow-weaker"),
-        (config.is_some(), "--config"),
         (work_dir.is_some(), "--work-dir"),
         (!allow_paths.is_empty(), "--allow-path"),
         (!allow_commands.is_empty(), "--allow-command"),

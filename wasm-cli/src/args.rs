@@ -99,6 +99,9 @@ impl RunArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Sandbox (`none` lifts a limit)")]
 pub(crate) struct SandboxArgs {
+    /// Read the section `wasm` of this YAML file (also: NEUROFLOW_CONFIG)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Units of fuel, about one an instruction [default: 1000000]
     #[arg(long, value_name = "N")]
     pub(crate) fuel: Option<Bound<u64>>,
@@ -158,6 +161,7 @@ apart for certain.";
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use kernel::sandbox::config::keys::WASM;
 
     use super::*;
 
@@ -207,5 +211,19 @@ mod tests {
     #[test]
     fn a_module_has_to_be_named() {
         assert!(Cli::try_parse_from(["neuroflow wasm", "--json"]).is_err());
+    }
+
+    #[test]
+    fn every_flag_of_the_table_of_keys_is_an_option() {
+        let command = Cli::command();
+        let flags: Vec<_> = command
+            .get_arguments()
+            .filter_map(|arg| Some(format!("--{}", arg.get_long()?)))
+            .collect();
+
+        for key in WASM {
+            let Some(flag) = key.flag else { continue };
+            assert!(flags.iter().any(|known| known == flag), "`{}` has no `{flag}`", key.name);
+        }
     }
 }

@@ -9,6 +9,7 @@ use neuroflow_cli::args::Bound;
 use neuroflow_cli::guest_input;
 use neuroflow_cli::interrupt::Interrupts;
 use neuroflow_cli::relay::Relay;
+use neuroflow_cli::settings;
 use neuroflow_cli::telling::{Circumstances, Telling};
 
 use crate::args::{RunArgs, SandboxArgs};
@@ -90,12 +91,12 @@ pub(crate) fn sandbox(
     if let Some(seed) = flags.seed {
         grants.random = Randomness::Seed(seed);
     }
-    Ok(WasmSandbox::new(config(flags)).with_grants(grants))
+    Ok(WasmSandbox::new(config(flags)?).with_grants(grants))
 }
 
-/// Flags before defaults.
-fn config(flags: &SandboxArgs) -> WasmSandboxConfig {
-    let mut config = WasmSandboxConfig::default();
+/// Flags before variables, variables before the file, the file before defaults.
+fn config(flags: &SandboxArgs) -> Result<WasmSandboxConfig> {
+    let mut config = settings::wasm_config(flags.config.as_deref(), std::env::vars_os())?;
     if let Some(fuel) = flags.fuel {
         config.max_fuel = fuel.limit();
     }
@@ -110,6 +111,8 @@ fn config(flags: &SandboxArgs) -> WasmSandboxConfig {
     if let Some(max_output) = flags.max_output {
         config.max_output = max_output.bytes();
     }
-    config.allowed_imports.clone_from(&flags.allow_imports);
-    config
+    if !flags.allow_imports.is_empty() {
+        config.allowed_imports.clone_from(&flags.allow_imports);
+    }
+    Ok(config)
 }

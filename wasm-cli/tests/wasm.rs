@@ -311,3 +311,37 @@ fn ctrl_c_ends_the_module() {
     assert!(killed.success());
     assert_eq!(status.code(), Some(130));
 }
+
+#[test]
+fn a_flag_goes_before_a_variable_before_the_file() {
+    let bench = Bench::new();
+    bench.module("loop.wasm", LOOP);
+    std::fs::write(bench.0.path().join("neuroflow.yaml"), "wasm: {max_fuel: 1000}").unwrap();
+    let consumed = |command: &mut Command| {
+        report(&command.output().unwrap())["usage"]["fuel_consumed"].as_u64().unwrap()
+    };
+    let wasm = || bench.wasm(&["--json", "--config", "neuroflow.yaml", "loop.wasm"]);
+
+    assert_eq!(consumed(&mut wasm()), 1000);
+    assert_eq!(consumed(wasm().env("NEUROFLOW_WASM_MAX_FUEL", "2000")), 2000);
+    assert_eq!(
+        consumed(wasm().env("NEUROFLOW_WASM_MAX_FUEL", "2000").args(["--fuel", "3000"])),
+        3000
+    );
+}
+
+#[test]
+fn a_config_with_a_mistake_runs_nothing() {
+    let bench = Bench::new();
+    bench.module("loop.wasm", LOOP);
+    std::fs::write(bench.0.path().join("neuroflow.yaml"), "wasm:\n  max_fule: 1\n").unwrap();
+
+    let output = bench.wasm(&["--config", "neuroflow.yaml", "loop.wasm"]).output().unwrap();
+
+    assert_eq!(output.status.code(), Some(125));
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("neuroflow.yaml:2:3: unknown key `max_fule`; did you mean `max_fuel`?"),
+        "{told}"
+    );
+}
