@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use kernel::sandbox::{Enforcement, Error, Exit, Outcome, State};
+use kernel::sandbox::{Enforcement, Error, Exit, Outcome, State, Violation};
 
 /// Writes messages to standard error. What cannot be written there is lost:
 /// there is nowhere left to say so.
@@ -80,6 +80,15 @@ impl Printer {
             text.push_str(&format!("  {:16}  {state:8}{by}{why}\n", protection.name()));
         }
         self.write(&text);
+    }
+
+    /// What was refused, a line each, with the config that would allow it.
+    pub fn violations(&self, violations: &[Violation]) {
+        let line = |Violation { kind, what, rule: _, fix }: &Violation| {
+            let fix = if fix.is_empty() { String::new() } else { format!("  (fix: {fix})") };
+            format!("  {kind:16}  {what}{fix}\n")
+        };
+        self.write(&violations.iter().map(line).collect::<String>());
     }
 
     fn hint(&self, sentence: &str) {

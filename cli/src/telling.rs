@@ -99,6 +99,7 @@ impl Telling {
         self.warn(outcome, &circumstances.allow_degraded);
         if self.verbose {
             self.printer.receipt(&outcome.enforcement);
+            self.printer.violations(&outcome.violations);
         }
         if let Some(signal) = circumstances.interrupted_by
             && !matches!(outcome.exit, Exit::Exited(_))
@@ -132,7 +133,8 @@ impl Telling {
             self.printer.warning(&format!("degraded on this host: {}", degraded.join(", ")));
         }
         if outcome.output_truncated && !matches!(outcome.exit, Exit::Output(_)) {
-            self.printer.warning("the output was cut at its limit; `--max-output` sets it");
+            // Not only a warning: whoever reads the output lacks a part of it.
+            self.printer.note("warning: the output was cut at its limit; `--max-output` sets it");
         }
     }
 

@@ -278,3 +278,18 @@ fn command_that_is_not_on_the_list_is_refused_and_one_that_is_starts() {
         assert_eq!(listed.stdout, "started\n", "{backend}: {}", listed.stderr);
     }
 }
+
+#[test]
+fn output_that_was_cut_is_told_even_if_no_warnings_are_wanted() {
+    for backend in backends() {
+        let bench = Bench::new();
+        let script = "head -c 200000 /dev/zero | tr '\\0' x";
+
+        let cut = told(bench.run(backend).args(["--max-output=100KB", "--", "sh", "-c", script]));
+        let whole = told(bench.run(backend).args(["--", "sh", "-c", script]));
+
+        assert_eq!((cut.code, cut.stdout.len()), (Some(0), 100 << 10), "{backend}");
+        assert!(cut.stderr.contains("the output was cut"), "{backend}: {}", cut.stderr);
+        assert_eq!((whole.stdout.len(), whole.stderr.as_str()), (200_000, ""), "{backend}");
+    }
+}

@@ -10,7 +10,6 @@
 
 mod common;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -19,7 +18,9 @@ use common::{Bench, told};
 /// A copy of the program in a directory of its own, away from the real sibling.
 fn alone(bench: &Bench) -> Command {
     let own = bench.path("neuroflow");
-    std::fs::copy(env!("CARGO_BIN_EXE_neuroflow"), &own).unwrap();
+    if !own.exists() {
+        shell("cp \"$1\" \"$2\"", Path::new(env!("CARGO_BIN_EXE_neuroflow")), &own);
+    }
     let mut command = Command::new(own);
     command
         .current_dir(bench.path("."))
@@ -29,9 +30,17 @@ fn alone(bench: &Bench) -> Command {
 }
 
 /// Prints the words it was given, one a line.
-fn script(path: &Path) {
-    std::fs::write(path, "#!/bin/sh\nfor word; do echo \"<$word>\"; done\nexit 42\n").unwrap();
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+fn script(bench: &Bench, name: &str) {
+    let text = "#!/bin/sh\nfor word; do echo \"<$word>\"; done\nexit 42\n";
+    let text = bench.file("script", text);
+    shell("cp \"$1\" \"$2\" && chmod +x \"$2\"", &text, &bench.path(name));
+}
+
+/// In a process of its own: a program that *we* wrote cannot be started while
+/// another test's child still has a copy of the descriptor (ETXTBSY).
+fn shell(script: &str, from: &Path, to: &Path) {
+    let done = Command::new("sh").args(["-c", script, "sh"]).arg(from).arg(to).status().unwrap();
+    assert!(done.success());
 }
 
 #[test]
@@ -50,7 +59,7 @@ fn missing_sibling_is_told_with_the_command_that_builds_it() {
 #[test]
 fn sibling_beside_us_gets_every_word_as_it_is_and_its_exit_code_is_ours() {
     let bench = Bench::new();
-    script(&bench.path("neuroflow-wasm"));
+    script(&bench, "neuroflow-wasm");
 
     let told = told(alone(&bench).args(["wasm", "--fuel", "5", "--help", "a b.wasm", "--", "-x"]));
 
@@ -61,7 +70,7 @@ fn sibling_beside_us_gets_every_word_as_it_is_and_its_exit_code_is_ours() {
 #[test]
 fn run_on_the_wasm_back_end_hands_over_what_it_was_told() {
     let bench = Bench::new();
-    script(&bench.path("neuroflow-wasm"));
+    script(&bench, "neuroflow-wasm");
     let line = ["run", "--backend=wasm", "--memory=64MB", "--json", "--", "a.wasm", "--json"];
 
     let told = told(alone(&bench).args(line));
@@ -73,7 +82,7 @@ fn run_on_the_wasm_back_end_hands_over_what_it_was_told() {
 fn sibling_in_a_relative_entry_of_the_path_is_not_taken() {
     let bench = Bench::new();
     std::fs::create_dir(bench.path("bin")).unwrap();
-    script(&bench.path("bin/neuroflow-wasm"));
+    script(&bench, "bin/neuroflow-wasm");
 
     let relative = told(alone(&bench).env("PATH", "bin:/usr/bin").args(["wasm", "a.wasm"]));
     let absolute = told(alone(&bench).env("PATH", bench.path("bin")).args(["wasm", "a.wasm"]));

@@ -53,7 +53,9 @@ impl Bench {
         names
     }
 
-    /// `neuroflow` with no variable of ours set and nothing on stdin.
+    /// `neuroflow` with nothing on stdin, and no variable of ours but the work
+    /// dir, which lies below the directory: the default one is every test's, and
+    /// belongs to whoever was first.
     pub(crate) fn neuroflow<I: IntoIterator<Item: AsRef<OsStr>>>(&self, args: I) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_neuroflow"));
         for (name, _) in std::env::vars_os() {
@@ -62,15 +64,13 @@ impl Bench {
             }
         }
         command.args(args).current_dir(self.directory.path()).stdin(Stdio::null());
+        command.env("NEUROFLOW_WORK_DIR", self.path("work"));
         command
     }
 
-    /// `neuroflow run` on `backend`, with a work dir below the directory.
+    /// `neuroflow run` on `backend`.
     pub(crate) fn run(&self, backend: &str) -> Command {
-        let work_dir = self.path("work");
-        let mut command = self.neuroflow(["run", "--quiet", "--backend", backend, "--work-dir"]);
-        command.arg(work_dir);
-        command
+        self.neuroflow(["run", "--quiet", "--backend", backend])
     }
 }
 
