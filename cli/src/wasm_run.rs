@@ -33,6 +33,9 @@ fn arguments(args: &RunArgs) -> Result<Vec<OsString>> {
     if let Some(config) = &args.sandbox.config {
         words.extend(["--config".into(), config.into()]);
     }
+    for (name, value) in &args.sandbox.env {
+        words.push(format!("--env={name}={value}").into());
+    }
     words.extend(telling(&args.telling));
     words.push("--".into());
     words.extend(args.command.iter().cloned());
@@ -49,7 +52,7 @@ fn meaningless(flags: &SandboxArgs) -> Vec<&'static str> {
         work_dir,
         allow_paths,
         allow_commands,
-        env,
+        env: _,
         network,
         allow_hosts,
         level,
@@ -65,7 +68,6 @@ fn meaningless(flags: &SandboxArgs) -> Vec<&'static str> {
         (work_dir.is_some(), "--work-dir"),
         (!allow_paths.is_empty(), "--allow-path"),
         (!allow_commands.is_empty(), "--allow-command"),
-        (!env.is_empty(), "--env"),
         (*network == Some(NetworkChoice::All), "--network all"),
         (!allow_hosts.is_empty(), "--allow-host"),
         (level.is_some(), "--level"),
@@ -139,14 +141,11 @@ mod tests {
 
     #[test]
     fn what_a_module_can_have_is_handed_over() {
-        let words = ["--timeout", "500ms", "--memory", "none", "--json", "--", "a.wasm", "--json"];
+        let words = ["--timeout", "500ms", "--env", "A=b=c", "--json", "--", "a.wasm", "--json"];
 
         let handed = arguments_of(&words).unwrap();
 
-        assert_eq!(
-            handed,
-            ["--timeout=500ms", "--memory=none", "--json", "--", "a.wasm", "--json"]
-        );
+        assert_eq!(handed, ["--timeout=500ms", "--env=A=b=c", "--json", "--", "a.wasm", "--json"]);
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn refusals() {
 
     let missing = said(&bench, &["run", "-q", "--backend=process", "no-such-program"]);
     assert_snapshot!(missing, @"error: `no-such-program` was not found on the sandbox's PATH");
-    assert_snapshot!(said(&bench, &["run", "--backend=wasm", "--env=A=b", "a.wasm"]), @"error: `--env` says nothing about the wasm sandbox");
+    assert_snapshot!(said(&bench, &["run", "--backend=wasm", "--level=strict", "a.wasm"]), @"error: `--level` says nothing about the wasm sandbox");
     let twice = ["run", "--backend=process", "--timeout=0", "--max-processes=0", "true"];
     assert_snapshot!(said(&bench, &twice), @"
     error: 2 problems with what was asked:
