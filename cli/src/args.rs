@@ -267,6 +267,9 @@ pub struct LimitArgs {
     /// CPU time, in whole seconds [default: 30s]
     #[arg(long, value_name = "TIME")]
     pub cpu_time: Option<Bound<Seconds>>,
+    /// CPU time per wall-clock time, in cores, as in `0.5` [default: none]
+    #[arg(long, value_name = "CORES")]
+    pub cpu_quota: Option<Bound<f64>>,
     /// Memory, as in `256MB` [default: 256MiB]
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<Bound<ByteSize>>,

@@ -112,6 +112,10 @@ fn apply_limits(flags: &LimitArgs, config: &mut SandboxConfig) -> Result<()> {
         config.cpu_time_limit = whole_seconds(cpu_time)?;
         config.named.insert("cpu_time_limit");
     }
+    if let Some(cpu_quota) = flags.cpu_quota {
+        config.cpu_quota = cpu_quota.limit();
+        config.named.insert("cpu_quota");
+    }
     if let Some(memory) = flags.memory {
         config.memory_limit = memory.limit().map(|size| size.bytes());
         config.named.insert("memory_limit");

@@ -61,7 +61,15 @@ fn meaningless(flags: &SandboxArgs) -> Vec<&'static str> {
         landlock,
         allow_degraded,
         limits:
-            LimitArgs { timeout: _, cpu_time, memory: _, file_size, max_processes, max_output: _ },
+            LimitArgs {
+                timeout: _,
+                cpu_time,
+                cpu_quota,
+                memory: _,
+                file_size,
+                max_processes,
+                max_output: _,
+            },
     } = flags;
     [
         (*allow_weaker, "--allow-weaker"),
@@ -76,6 +84,7 @@ fn meaningless(flags: &SandboxArgs) -> Vec<&'static str> {
         (landlock.is_some(), "--landlock"),
         (!allow_degraded.is_empty(), "--allow-degraded"),
         (cpu_time.is_some(), "--cpu-time"),
+        (cpu_quota.is_some(), "--cpu-quota"),
         (file_size.is_some(), "--file-size"),
         (max_processes.is_some(), "--max-processes"),
     ]

@@ -55,6 +55,7 @@ fn value(kind: Kind) -> Value {
             "pattern": r"^[0-9]+(\.[0-9]+)? ?(ms|s|m|h|d)?$",
         }),
         Kind::Count => json!({ "type": "integer", "minimum": 0 }),
+        Kind::Decimal => json!({ "type": "number", "minimum": 0 }),
         Kind::Switch => json!({ "type": "boolean" }),
         Kind::Choice(choices) => json!({ "enum": choices }),
         Kind::Profile => json!({ "type": ["string", "object"] }),

@@ -19,6 +19,7 @@ use crate::error::{malformed, raised};
 pub(crate) struct SandboxValues {
     work_dir: PathBuf,
     cpu_time_limit: Option<u64>,
+    cpu_quota: Option<f64>,
     memory_limit: Option<u64>,
     file_size_limit: Option<u64>,
     timeout: Option<f64>,
@@ -58,6 +59,7 @@ impl TryFrom<SandboxValues> for SandboxConfig {
         Ok(Self {
             work_dir: values.work_dir,
             cpu_time_limit: values.cpu_time_limit,
+            cpu_quota: values.cpu_quota,
             memory_limit: values.memory_limit,
             file_size_limit: values.file_size_limit,
             timeout: values.timeout.map(duration).transpose()?,
@@ -89,6 +91,7 @@ impl From<SandboxConfig> for SandboxValues {
             named: config.named.iter().map(str::to_owned).collect(),
             work_dir: config.work_dir,
             cpu_time_limit: config.cpu_time_limit,
+            cpu_quota: config.cpu_quota,
             memory_limit: config.memory_limit,
             file_size_limit: config.file_size_limit,
             timeout: config.timeout.map(|timeout| timeout.as_secs_f64()),

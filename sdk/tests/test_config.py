@@ -23,6 +23,7 @@ def test_defaults_are_those_users_were_promised():
 
     assert config.work_dir == "/tmp/neuroflow-sandbox"
     assert config.cpu_time_limit == 30
+    assert config.cpu_quota is None
     assert config.memory_limit == 256 * MIB
     assert config.file_size_limit == 10 * MIB
     assert config.enable_network is False

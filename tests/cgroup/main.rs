@@ -137,3 +137,58 @@ fn cgroups_named(name: &str) -> Vec<PathBuf> {
     walk(Path::new("/sys/fs/cgroup"), name, &mut found);
     found
 }
+
+/// CPU and wall-clock time of a guest that is busy for a second by its own clock.
+fn busy_second(cpu_quota: Option<f64>) -> (Outcome, f64) {
+    let dir = tempfile::tempdir().unwrap();
+    let config = SandboxConfig {
+        work_dir: dir.path().into(),
+        cpu_quota,
+        allow_degraded: vec!["memory".into()],
+        ..SandboxConfig::default()
+    };
+    let program = "import time\nend = time.monotonic() + 1\nwhile time.monotonic() < end: pass";
+    let outcome = NamespaceIsolator::new(config).execute("python3", &["-c", program]).unwrap();
+    assert_eq!(outcome.exit, Exit::Exited(0), "{}", text(&outcome));
+    let usage = &outcome.usage;
+    let cpu = usage.cpu_user_ms.as_f64() + usage.cpu_system_ms.as_f64();
+    let share = cpu / usage.wall_ms.as_f64();
+    (outcome, share)
+}
+
+#[test]
+fn a_busy_guest_gets_its_share_of_the_cpu_and_no_more() {
+    if !have(Need::Cgroup2) {
+        return;
+    }
+    let (outcome, share) = busy_second(Some(0.25));
+    let held = outcome.enforcement.get(Protection::CpuQuota).unwrap();
+    assert_eq!((held.state, held.by.as_str()), (State::Enforced, "cgroup cpu.max"));
+    // One slice may be begun and not used up.
+    assert!(share < 0.4, "{share}");
+
+    let (outcome, free) = busy_second(None);
+    assert_eq!(outcome.enforcement.get(Protection::CpuQuota).unwrap().state, State::Off);
+    assert!(free > 2.0 * share, "{free} without the quota, {share} with it");
+}
+
+#[test]
+fn a_cpu_quota_that_nothing_holds_is_refused() {
+    if have(Need::Cgroup2) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = SandboxConfig {
+        work_dir: dir.path().into(),
+        cpu_quota: Some(0.5),
+        ..SandboxConfig::default()
+    };
+    let error = NamespaceIsolator::new(config.clone()).execute("true", &[]).unwrap_err();
+    assert_eq!(error.code(), "unsupported");
+    assert!(error.to_string().starts_with("cpu_quota is not supported here"), "{error}");
+    assert!(error.fix().unwrap().contains("[cpu_quota]"), "{:?}", error.fix());
+
+    config.allow_degraded.push("cpu_quota".into());
+    let outcome = NamespaceIsolator::new(config).execute("true", &[]).unwrap();
+    assert_eq!(outcome.enforcement.get(Protection::CpuQuota).unwrap().state, State::Missing);
+}

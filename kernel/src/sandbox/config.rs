@@ -128,6 +128,10 @@ pub struct SandboxConfig {
     pub work_dir: PathBuf,
     /// CPU seconds before the guest is ended; `None` is no limit. Default 30.
     pub cpu_time_limit: Option<u64>,
+    /// CPU time per wall-clock time, in cores: 0.5 is half of one. `None`, the
+    /// default, is all there are. Slows the guest down and ends nothing. Needs
+    /// cgroup v2.
+    pub cpu_quota: Option<f64>,
     /// Bytes of memory; `None` is no limit. Default 256 MiB.
     pub memory_limit: Option<u64>,
     /// Largest file in bytes; `None` is no limit. Default 10 MiB.
@@ -172,6 +176,7 @@ impl Default for SandboxConfig {
         Self {
             work_dir: "/tmp/neuroflow-sandbox".into(),
             cpu_time_limit: Some(30),
+            cpu_quota: None,
             memory_limit: Some(256 << 20),
             file_size_limit: Some(10 << 20),
             timeout: Some(Duration::from_secs(30)),

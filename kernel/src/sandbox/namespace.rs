@@ -39,7 +39,7 @@ use unsupported as imp;
 pub(crate) use imp::{Guest, probe_host};
 // The process back end starts its guests by the same launcher.
 #[cfg(all(target_os = "linux", not(neuroflow_portable)))]
-pub(crate) use linux::{Isolator, Prepared, launch_of, look};
+pub(crate) use linux::{Isolator, Prepared, check_cpu_quota, launch_of, look, record_cpu_quota};
 
 use super::command::Command;
 use super::config::SandboxConfig;

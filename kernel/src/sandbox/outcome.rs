@@ -206,6 +206,8 @@ pub enum Protection {
     Memory,
     /// CPU-time limit.
     CpuTime,
+    /// Limit of CPU time per wall-clock time.
+    CpuQuota,
     /// Wall-clock limit.
     Timeout,
     /// Limit of processes and threads.
@@ -222,7 +224,7 @@ pub enum Protection {
 
 impl Protection {
     /// All of them, in their order.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Processes,
         Self::Filesystem,
         Self::Network,
@@ -239,6 +241,7 @@ impl Protection {
         Self::AllowedCommands,
         Self::Memory,
         Self::CpuTime,
+        Self::CpuQuota,
         Self::Timeout,
         Self::MaxProcesses,
         Self::FileSize,
@@ -267,6 +270,7 @@ impl Protection {
             Self::AllowedCommands => "allowed_commands",
             Self::Memory => "memory",
             Self::CpuTime => "cpu_time",
+            Self::CpuQuota => "cpu_quota",
             Self::Timeout => "timeout",
             Self::MaxProcesses => "max_processes",
             Self::FileSize => "file_size",

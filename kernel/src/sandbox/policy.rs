@@ -81,6 +81,8 @@ pub struct Policy {
     pub allowed_paths: Vec<AllowedPath>,
     /// CPU seconds.
     pub cpu_time: Option<Limit<u64>>,
+    /// CPU time per wall-clock time, in cores.
+    pub cpu_quota: Option<Limit<f64>>,
     /// Bytes.
     pub memory: Option<Limit<u64>>,
     /// Bytes.
@@ -147,6 +149,7 @@ impl Policy {
             work_dir,
             allowed_paths,
             cpu_time: limits.cpu_time,
+            cpu_quota: limits.cpu_quota,
             memory: limits.memory,
             file_size: limits.file_size,
             timeout: limits.timeout,

@@ -161,6 +161,14 @@ impl ProcessIsolator {
                 "use a host with namespaces (`neuroflow check`), or `allowed_hosts: [\"*\"]`",
             ));
         }
+        let weaker = policy.allow_degraded.contains(&Protection::CpuQuota);
+        if policy.cpu_quota.is_some() && !weaker && !imp::has_cgroups() {
+            return Err(Error::unsupported(
+                "cpu_quota",
+                "this system has no cgroups, and nothing else holds a share of the CPU",
+                "use a Linux host, or do without it by name: `allow_degraded: [cpu_quota]`",
+            ));
+        }
         Ok(policy)
     }
 }

@@ -48,6 +48,13 @@ def size(value: int | str) -> int:
     return _native.parse_size(value if isinstance(value, str) else str(_whole(value)))
 
 
+def cores(value: float) -> float:
+    """A number of cores, which may be a fraction of one."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{_shown(value)} is not a number of cores; write one, as in 0.5")
+    return float(value)
+
+
 def seconds(value: float | str) -> float:
     """Seconds, from a number of them or from text such as `1m`."""
     if isinstance(value, str):

@@ -98,6 +98,9 @@ class SandboxConfig:
     """The guest's current directory, writable; made if it is missing."""
     cpu_time_limit: int | None
     """CPU seconds before the guest is ended."""
+    cpu_quota: float | None
+    """CPU time per wall-clock time, in cores: 0.5 is half of one. Slows the guest
+    down and ends nothing. Needs cgroup v2."""
     memory_limit: int | None
     """Bytes of memory."""
     file_size_limit: int | None
@@ -140,6 +143,7 @@ class SandboxConfig:
         work_dir: Path = "/tmp/neuroflow-sandbox",
         *,
         cpu_time_limit: int | None = 30,
+        cpu_quota: float | None = None,
         memory_limit: int | str | None = 256 * MIB,
         file_size_limit: int | str | None = 10 * MIB,
         timeout: float | str | None = 30,
@@ -161,6 +165,7 @@ class SandboxConfig:
         vars(self).update(
             work_dir=read("work_dir", _reading.path, work_dir),
             cpu_time_limit=read("cpu_time_limit", optional(_reading.count), cpu_time_limit),
+            cpu_quota=read("cpu_quota", optional(_reading.cores), cpu_quota),
             memory_limit=read("memory_limit", optional(_reading.size), memory_limit),
             file_size_limit=read("file_size_limit", optional(_reading.size), file_size_limit),
             timeout=read("timeout", optional(_reading.seconds), timeout),

@@ -11,7 +11,7 @@ const PREFIX: &str = "NEUROFLOW_";
 const WASM_PREFIX: &str = "NEUROFLOW_WASM_";
 
 /// Variables that are read elsewhere and are no keys of a config.
-const ELSEWHERE: [&str; 4] = [
+const ELSEWHERE: [&str; 6] = [
     // The config file, read by the command line.
     "NEUROFLOW_CONFIG",
     // Builds and tests the other twin of every `cfg`; read by the build script.
@@ -20,6 +20,9 @@ const ELSEWHERE: [&str; 4] = [
     "NEUROFLOW_REQUIRE",
     // Where a test run collects what it skipped.
     "NEUROFLOW_SKIPS",
+    // What boots the machine of a test run, and how that goes about it.
+    "NEUROFLOW_VM",
+    "NEUROFLOW_ONE_BY_ONE",
 ];
 
 impl SandboxConfig {

@@ -16,6 +16,8 @@ pub enum Kind {
     Time,
     /// A whole number.
     Count,
+    /// A number that may have a fraction: `0.5`.
+    Decimal,
     /// `true` or `false`.
     Switch,
     /// One word.
@@ -36,7 +38,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Size => "size",
             Self::Time => "time",
-            Self::Count => "number",
+            Self::Count | Self::Decimal => "number",
             Self::Switch => "`true` or `false`",
             Self::Word | Self::Choice(_) => "word",
             Self::Profile => "path or mapping",
@@ -92,6 +94,19 @@ pub const SANDBOX: &[Key<SandboxConfig>] = &[
         meaning: "CPU time before the guest is ended, in whole seconds.",
         set: |config, node| {
             config.cpu_time_limit = node.or_none(Node::whole_seconds)?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "cpu_quota",
+        kind: Kind::Decimal,
+        optional: true,
+        flag: Some("--cpu-quota"),
+        default: "none",
+        meaning: "CPU time per wall-clock time, in cores: `0.5` is half of one. Slows the guest \
+                  down and ends nothing. Needs cgroup v2.",
+        set: |config, node| {
+            config.cpu_quota = node.or_none(Node::decimal)?;
             Ok(())
         },
     },

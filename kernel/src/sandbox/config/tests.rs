@@ -168,6 +168,8 @@ fn a_value_of_the_wrong_kind_is_told_with_what_to_write() {
         ("memory_limit: [1]", "is a list; write one value, as in `256MB`"),
         ("timeout: .nan", "`.nan` is not a time; write seconds or a unit, as in `30s` or `1m`"),
         ("cpu_time_limit: 500ms", "is 500ms; the system counts whole seconds, as in `30s`"),
+        ("cpu_quota: inf", "`inf` is not a number; write one, as in `0.5`"),
+        ("cpu_quota: -1", "`-1` is not a number; write one, as in `0.5`"),
         ("max_processes: ten", "`ten` is not a whole number; write one, as in `10`"),
         ("max_processes: +1", "`+1` is not a whole number; write one, as in `10`"),
         ("enable_network: yes", "`yes` is neither `true` nor `false`; write one"),

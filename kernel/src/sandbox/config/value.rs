@@ -116,6 +116,15 @@ impl Node {
         })
     }
 
+    pub(super) fn decimal(&self) -> Result<f64, Fault> {
+        let text = self.text("0.5")?;
+        // `inf`, `nan`, `1e9` and `-1` would parse.
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        text.parse().ok().filter(|_| plain).ok_or_else(|| {
+            self.fault(format!("{} is not a number; write one, as in `0.5`", quoted(text)))
+        })
+    }
+
     pub(super) fn switch(&self) -> Result<bool, Fault> {
         match self.text("true")? {
             "true" | "True" | "TRUE" => Ok(true),

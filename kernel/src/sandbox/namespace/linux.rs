@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use cgroup::Delegation;
-pub(crate) use gates::probe_host;
+pub(crate) use gates::{check_cpu_quota, probe_host, record_cpu_quota};
 pub(crate) use guest::Guest;
 use handover::Handover;
 use launch::Launcher;

@@ -14,12 +14,18 @@ const MOST_BYTES: u64 = 1 << 50;
 const MOST_OUTPUT: u64 = 1 << 30;
 /// More processes than Linux has numbers for (`PID_MAX_LIMIT`, pid_max in proc(5)).
 const MOST_PROCESSES: u64 = 1 << 22;
+/// The kernel hands out no slices below a millisecond, in periods of a tenth of a
+/// second (`cpu.max`, Documentation/admin-guide/cgroup-v2.rst).
+const LEAST_CORES: f64 = 0.01;
+/// More processors than Linux can be built for.
+const MOST_CORES: f64 = 8192.0;
 /// A year. A run that long is a service; `none` says so more clearly.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// The limits of a config that were found to make sense.
 pub(super) struct Limits {
     pub(super) cpu_time: Option<Limit<u64>>,
+    pub(super) cpu_quota: Option<Limit<f64>>,
     pub(super) memory: Option<Limit<u64>>,
     pub(super) file_size: Option<Limit<u64>>,
     pub(super) timeout: Option<Limit<Duration>>,
@@ -54,6 +60,15 @@ impl Limits {
                 problems.push(format!("`{key}` is {time}; the most is {most}{}", no_limit(key)));
             }
         }
+        if let Some(cores) = config.cpu_quota
+            // Neither holds for what is no number.
+            && !(LEAST_CORES..=MOST_CORES).contains(&cores)
+        {
+            problems.push(format!(
+                "`cpu_quota` is {cores} cores; it must be {LEAST_CORES} to {MOST_CORES}{}",
+                no_limit("cpu_quota"),
+            ));
+        }
         match config.max_processes {
             Some(0) => problems.push(format!(
                 "`max_processes` is 0; the program itself is one{}",
@@ -73,6 +88,7 @@ impl Limits {
                 config.cpu_time_limit,
                 default.cpu_time_limit,
             ),
+            cpu_quota: limit(config, "cpu_quota", config.cpu_quota, default.cpu_quota),
             memory: limit(config, "memory_limit", config.memory_limit, default.memory_limit),
             file_size: limit(
                 config,

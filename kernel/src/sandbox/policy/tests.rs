@@ -96,6 +96,10 @@ fn limits_that_make_no_sense_are_refused() {
         ("max_output", SandboxConfig { max_output: 1 << 40, ..default() }),
         ("cpu_time_limit", SandboxConfig { cpu_time_limit: Some(0), ..default() }),
         ("cpu_time_limit", SandboxConfig { cpu_time_limit: Some(u64::MAX), ..default() }),
+        ("cpu_quota", SandboxConfig { cpu_quota: Some(0.0), ..default() }),
+        ("cpu_quota", SandboxConfig { cpu_quota: Some(-1.0), ..default() }),
+        ("cpu_quota", SandboxConfig { cpu_quota: Some(f64::NAN), ..default() }),
+        ("cpu_quota", SandboxConfig { cpu_quota: Some(f64::INFINITY), ..default() }),
         ("timeout", SandboxConfig { timeout: Some(Duration::ZERO), ..default() }),
         ("timeout", SandboxConfig { timeout: Some(Duration::MAX), ..default() }),
         ("max_processes", SandboxConfig { max_processes: Some(0), ..default() }),
@@ -114,6 +118,7 @@ fn the_edges_of_the_limits_are_allowed() {
         timeout: Some(Duration::from_millis(1)),
         cpu_time_limit: None,
         max_processes: Some(1),
+        cpu_quota: Some(0.01),
         ..SandboxConfig::default()
     };
 

@@ -62,6 +62,11 @@ pub(super) fn has_network_namespaces() -> bool {
     Host::get().namespaces.is_ok()
 }
 
+/// Whether a share of the CPU can be held, where the host gives us cgroups.
+pub(super) fn has_cgroups() -> bool {
+    true
+}
+
 impl Isolator {
     /// What would be done.
     pub(super) fn plan(
@@ -140,6 +145,7 @@ fn filter(policy: &Policy, strict: fn() -> Result<Filter>) -> Result<Option<Filt
 
 /// Refuses what this host cannot enforce, before anything starts.
 fn check(policy: &Policy, around: &Surroundings) -> Result<()> {
+    namespace::check_cpu_quota(policy)?;
     if policy.syscalls != Syscalls::Unfiltered && !Host::get().seccomp {
         return Err(Error::unsupported(
             "enable_seccomp",

@@ -79,6 +79,15 @@ pub(super) fn has_network_namespaces() -> bool {
     false
 }
 
+/// Whether a share of the CPU can be held, where the host gives us cgroups.
+#[cfg_attr(
+    all(target_os = "linux", not(neuroflow_portable)),
+    expect(dead_code, reason = "the other twin has them")
+)]
+pub(super) fn has_cgroups() -> bool {
+    false
+}
+
 #[expect(clippy::unused_self, reason = "the other twin has state")]
 impl Isolator {
     /// What would be done.
@@ -186,6 +195,10 @@ fn receipt(policy: &Policy) -> Enforcement {
     match policy.cpu_time {
         Some(_) => held.enforced(Protection::CpuTime, "RLIMIT_CPU (per process)"),
         None => held.off(Protection::CpuTime, "no limit is set"),
+    }
+    match policy.cpu_quota {
+        Some(_) => held.missing(Protection::CpuQuota, "cgroups are a feature of Linux"),
+        None => held.off(Protection::CpuQuota, "no limit is set"),
     }
     match policy.file_size {
         Some(_) => held.enforced(Protection::FileSize, "RLIMIT_FSIZE"),

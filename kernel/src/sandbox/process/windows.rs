@@ -20,6 +20,11 @@ pub(super) fn has_network_namespaces() -> bool {
     false
 }
 
+/// Whether a share of the CPU can be held, where the host gives us cgroups.
+pub(super) fn has_cgroups() -> bool {
+    false
+}
+
 impl Isolator {
     pub(super) fn plan(&self, _: &Policy, _: &ResolvedProgram, _: &Command) -> Result<Plan> {
         Err(unsupported())

@@ -28,6 +28,9 @@ use crate::sandbox::host::Gate;
 use crate::sandbox::policy::Policy;
 use crate::sandbox::running::Sample;
 
+/// The period in which a CPU quota is handed out; the kernel's own default.
+const CPU_PERIOD_US: f64 = 100_000.0;
+
 /// The controllers a run needs.
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 
@@ -126,6 +129,11 @@ impl Cgroup {
             }
             // All or nothing: a guest that lost one of its processes is no use.
             self.write("memory.oom.group", "1")?;
+        }
+        if let Some(quota) = policy.cpu_quota {
+            // Microseconds of each period; the policy knows bounds that fit.
+            let share = (quota.value * CPU_PERIOD_US).round();
+            self.write("cpu.max", &format!("{share} {CPU_PERIOD_US}"))?;
         }
         if let Some(processes) = policy.max_processes {
             // One more for init, which is not the guest's.

@@ -12,7 +12,7 @@ use super::{surroundings, sys};
 use crate::sandbox::config::SandboxConfig;
 use crate::sandbox::error::{Error, Result};
 use crate::sandbox::host::{Gate, Host};
-use crate::sandbox::outcome::Protection;
+use crate::sandbox::outcome::{Enforcement, Protection};
 use crate::sandbox::policy::{Policy, Syscalls};
 
 /// Refuses what this host cannot enforce, before anything starts.
@@ -43,7 +43,31 @@ pub(super) fn check(policy: &Policy, around: &Surroundings) -> Result<()> {
             gate.fix.clone(),
         ));
     }
-    Ok(())
+    check_cpu_quota(policy)
+}
+
+/// Refuses a CPU quota that nothing here could hold.
+pub(crate) fn check_cpu_quota(policy: &Policy) -> Result<()> {
+    let weaker = policy.allow_degraded.contains(&Protection::CpuQuota);
+    match Delegation::get() {
+        Err(gate) if policy.cpu_quota.is_some() && !weaker => Err(Error::unsupported(
+            "cpu_quota",
+            format!("{}, and nothing else holds a share of the CPU", gate.reason),
+            gate.fix
+                .replace("[memory]", "[cpu_quota]")
+                .replace("degraded memory", "degraded cpu_quota"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The receipt's line for a CPU quota.
+pub(crate) fn record_cpu_quota(policy: &Policy, held: &mut Enforcement) {
+    match (policy.cpu_quota, Delegation::get()) {
+        (Some(_), Ok(_)) => held.enforced(Protection::CpuQuota, "cgroup cpu.max"),
+        (Some(_), Err(gate)) => held.missing(Protection::CpuQuota, gate.reason.clone()),
+        (None, _) => held.off(Protection::CpuQuota, "no limit is set"),
+    }
 }
 
 /// What a memory limit without a cgroup comes to.

@@ -84,6 +84,7 @@ fn limits(policy: &Policy, held: &mut Enforcement, warnings: &mut Vec<String>) {
         }
         None => held.off(P::CpuTime, no_limit),
     }
+    gates::record_cpu_quota(policy, held);
     match policy.timeout {
         Some(_) => held.enforced(P::Timeout, "a deadline that kills the PID namespace"),
         None => held.off(P::Timeout, no_limit),

@@ -1,6 +1,7 @@
 //! The receipt of the process back end on Linux: which protection holds by what.
 
 use super::super::super::config::SandboxSecurityLevel as Level;
+use super::super::super::namespace;
 use super::super::super::namespace::plan::{DATA_HEADROOM, Surroundings};
 use super::super::super::outcome::{Enforcement, Protection as P};
 use super::super::super::policy::{Network, Policy};
@@ -87,6 +88,7 @@ fn limits(policy: &Policy, cgroup: bool, held: &mut Enforcement) {
         Some(_) => held.enforced(P::CpuTime, "RLIMIT_CPU (per process) and a watchdog over all"),
         None => held.off(P::CpuTime, no_limit),
     }
+    namespace::record_cpu_quota(policy, held);
     match policy.max_processes {
         Some(_) if cgroup => {
             held.enforced(P::MaxProcesses, "cgroup pids.max; RLIMIT_NPROC in the user namespace");
