@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::step::{Result, Workspace, show};
 use crate::tally::Tally;
-use crate::{dependencies, docs, gen_files, python, vm};
+use crate::{dependencies, docs, gen_files, python, sdk, vm};
 
 /// Which steps a command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,12 @@ const STEPS: &[Step] = &[
     },
     Step { name: "rust", about: "unit, integration and doc tests", tests: true, run: rust },
     Step { name: "vm", about: "cgroup v2, in a virtual machine", tests: true, run: machine },
+    Step {
+        name: "sdk",
+        about: "the Python package, its tests and types",
+        tests: true,
+        run: package,
+    },
     Step { name: "docs", about: "blocks and links of the pages hold", tests: true, run: pages },
     Step { name: "portable", about: "the kernel as on no Linux", tests: true, run: portable },
 ];
@@ -171,6 +177,11 @@ fn deny(workspace: &Workspace, tally: &mut Tally) -> Result<Verdict> {
 
 fn rust(workspace: &Workspace, tally: &mut Tally) -> Result<Verdict> {
     show(&mut workspace.cargo(&["test", "--workspace", "--no-fail-fast"]), tally)?;
+    Ok(Verdict::Passed)
+}
+
+fn package(workspace: &Workspace, tally: &mut Tally) -> Result<Verdict> {
+    sdk::check(workspace, tally)?;
     Ok(Verdict::Passed)
 }
 

@@ -22,6 +22,7 @@ mod dependencies;
 mod docs;
 mod gen_files;
 mod python;
+mod sdk;
 mod step;
 mod tally;
 mod vm;
