@@ -101,6 +101,11 @@ pub(super) fn exists_anywhere(name: &str) -> bool {
 /// The known name that `name` is most likely a misspelling of, if any is close.
 #[must_use]
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
+    // A long name is no slip of a known one, and comparing costs its length squared.
+    const LONGEST: usize = 40;
+    if name.len() > LONGEST {
+        return None;
+    }
     Arch::ALL
         .iter()
         .flat_map(|arch| arch.calls().iter().map(|(name, _)| *name))

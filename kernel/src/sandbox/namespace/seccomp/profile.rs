@@ -10,7 +10,7 @@ use super::document::{ActionName, Argument, Document, Entry, Operator, Scope};
 use super::errno;
 use super::names::{self, Arch};
 use super::rule::{Action, Comparison, Condition, EPERM, Rule, Rules};
-use super::source::Source;
+use super::source::{Problems, Source, shown};
 use super::target::{ARCHITECTURES, CAPABILITIES, Kernel, Target};
 use crate::sandbox::error::{Error, Result};
 
@@ -45,7 +45,7 @@ impl Profile {
         let document: Document = serde_json::from_str(source.json()).map_err(|problem| {
             Error::config(format!("seccomp profile: {}", in_our_words(&problem.to_string())))
         })?;
-        Reader { source: &source, target, problems: Vec::new(), notes: Vec::new() }.read(&document)
+        Reader { target, problems: Problems::new(&source), notes: Vec::new() }.read(&document)
     }
 
     /// What it says about the call `name`.
@@ -78,13 +78,16 @@ impl Profile {
 
 /// serde speaks of its own types; a reader of JSON knows none of them.
 fn in_our_words(problem: &str) -> String {
-    problem.replace("struct Document", "an object").replace("struct Entry", "an object")
+    let types = ["Document", "Entry", "Argument", "Scope", "ArchMap"];
+    let objects = types.iter().fold(problem.to_owned(), |problem, name| {
+        problem.replace(&format!("struct {name}"), "an object")
+    });
+    shown(&objects)
 }
 
 struct Reader<'a> {
-    source: &'a Source,
     target: Target,
-    problems: Vec<String>,
+    problems: Problems<'a>,
     notes: Vec<String>,
 }
 
@@ -100,9 +103,7 @@ impl Reader<'_> {
         for entry in document.syscalls.iter().flatten() {
             self.entry(entry, &mut rules)?;
         }
-        if !self.problems.is_empty() {
-            return Err(Error::Config { problems: self.problems });
-        }
+        self.problems.none()?;
         Ok(Profile { arch: self.target.arch, otherwise, rules, notes: self.notes })
     }
 
@@ -114,10 +115,13 @@ impl Reader<'_> {
         }
         let action = self.action(entry.action, (entry.errno_ret, entry.errno.as_deref()))?;
         for name in names {
-            for conditions in &conditions {
+            let rules = rules.entry(name).or_default();
+            // One more than a filter takes: that is told when it is compiled.
+            let room = (Rules::MOST_RULES + 1).saturating_sub(rules.len());
+            rules.extend(conditions.iter().take(room).map(|conditions| {
                 let conditions = conditions.clone();
-                rules.entry(name).or_default().push(Rule { conditions, action });
-            }
+                Rule { conditions, action }
+            }));
         }
         Ok(())
     }
@@ -125,25 +129,27 @@ impl Reader<'_> {
     /// The entry's calls that exist on the target; a name that exists nowhere
     /// is a problem.
     fn names_of(&mut self, entry: &Entry) -> Vec<&'static str> {
-        let all: Vec<&String> = entry.names.iter().flatten().chain(&entry.name).collect();
-        if all.is_empty() {
-            self.problems.push("seccomp profile: an entry of `syscalls` names no call".into());
+        let all = || entry.names.iter().flatten().chain(&entry.name);
+        if all().next().is_none() {
+            self.problems.add(|| "an entry of `syscalls` names no call".into());
         }
         let calls = self.target.arch.calls();
-        let mut here = Vec::with_capacity(all.len());
-        for name in all {
+        let mut here = Vec::new();
+        for name in all() {
             match calls.binary_search_by_key(&name.as_str(), |(known, _)| known) {
                 Ok(at) => here.push(calls[at].0),
                 Err(_) if names::exists_anywhere(name) => {}
-                Err(_) => {
+                Err(_) => self.problems.add_at(name, || {
                     let hint = match names::nearest(name) {
                         Some(known) => format!("; did you mean `{known}`?"),
                         None => String::new(),
                     };
-                    self.problem(name, &format!("unknown system call `{name}`{hint}"));
-                }
+                    format!("unknown system call `{name}`{hint}")
+                }),
             }
         }
+        here.sort_unstable();
+        here.dedup();
         here
     }
 
@@ -158,10 +164,10 @@ impl Reader<'_> {
         for argument in arguments {
             match u8::try_from(argument.index) {
                 Ok(index) if index < 6 => conditions.push(condition(index, argument)),
-                _ => self.problems.push(format!(
-                    "seccomp profile: argument index {} in an entry: a call has arguments 0 to 5",
-                    argument.index
-                )),
+                _ => self.problems.add(|| {
+                    let index = argument.index;
+                    format!("argument index {index} in an entry: a call has arguments 0 to 5")
+                }),
             }
         }
         let mut indices: Vec<u8> = conditions.iter().map(|condition| condition.argument).collect();
@@ -206,7 +212,8 @@ impl Reader<'_> {
         let named = scope.caps.as_deref().unwrap_or_default();
         for capability in named {
             if !CAPABILITIES.contains(&capability.trim_start_matches("CAP_")) {
-                self.problem(capability, &format!("unknown capability `{capability}`"));
+                let text = || format!("unknown capability `{capability}`");
+                self.problems.add_at(capability, text);
             }
         }
         !named.is_empty()
@@ -224,7 +231,7 @@ impl Reader<'_> {
             return Ok(None);
         };
         let Some(least) = Kernel::parse(text) else {
-            self.problem(text, &format!("`{text}` is no kernel version such as 4.8"));
+            self.problems.add_at(text, || format!("`{text}` is no kernel version such as 4.8"));
             return Ok(None);
         };
         Ok(Some(self.kernel()? >= least))
@@ -246,8 +253,7 @@ impl Reader<'_> {
         (number, name): (Option<u32>, Option<&str>),
     ) -> Result<Action> {
         if action != ActionName::Errno && (number.is_some() || name.is_some()) {
-            self.problems
-                .push("seccomp profile: an errno means something for SCMP_ACT_ERRNO alone".into());
+            self.problems.add(|| "an errno means something for SCMP_ACT_ERRNO alone".into());
         }
         Ok(match action {
             ActionName::Allow => Action::Allow,
@@ -268,10 +274,12 @@ impl Reader<'_> {
         };
         if found.is_none() {
             match (number, name) {
-                (_, Some(name)) => self.problem(name, &format!("there is no errno `{name}`")),
+                (_, Some(name)) => {
+                    self.problems.add_at(name, || format!("there is no errno `{name}`"));
+                }
                 (number, None) => {
                     let number = number.unwrap_or_default();
-                    self.problems.push(format!("seccomp profile: there is no errno {number}"));
+                    self.problems.add(|| format!("there is no errno {number}"));
                 }
             }
         }
@@ -299,20 +307,15 @@ impl Reader<'_> {
         if !opened.is_empty() {
             self.notes.push(format!(
                 "calls through other interfaces ({}) stay closed: a guest that makes one is ended",
-                opened.join(", ")
+                shown(&opened.join(", "))
             ));
         }
         let all = maps().map(|map| &map.architecture).chain(listed).chain(subordinate(false));
         for name in all {
             if !ARCHITECTURES.contains(&name.trim_start_matches("SCMP_ARCH_")) {
-                let text = format!("unknown architecture `{name}`");
-                self.problems.push(self.source.at(name, &text));
+                self.problems.add_at(name, || format!("unknown architecture `{name}`"));
             }
         }
-    }
-
-    fn problem(&mut self, word: &str, text: &str) {
-        self.problems.push(self.source.at(word, text));
     }
 }
 
@@ -327,7 +330,7 @@ fn unsupported(document: &Document) -> Result<()> {
     // TSYNC is for programs with threads; ours has one when it installs.
     let mut flags = document.flags.iter().flatten();
     if let Some(flag) = flags.find(|flag| *flag != "SECCOMP_FILTER_FLAG_TSYNC") {
-        return refuse(flag, "filters are installed without flags");
+        return refuse(&shown(flag), "filters are installed without flags");
     }
     if document.listener_path.is_some() || document.listener_metadata.is_some() {
         return refuse("listenerPath", "no supervisor is asked about system calls");

@@ -206,7 +206,7 @@ pub(super) struct Rules {
 
 impl Rules {
     /// Docker's longest list, for `socket`, has 40.
-    const MOST_RULES: usize = 256;
+    pub(super) const MOST_RULES: usize = 256;
 
     /// The verdict for these arguments, by going through the rules one by one:
     /// what [`Rules::decide`] is compared with.

@@ -323,6 +323,45 @@ fn mistakes_are_told_together_with_their_places() {
 }
 
 #[test]
+fn a_text_made_to_take_long_does_not() {
+    let began = std::time::Instant::now();
+    let many = |name: &dyn Fn(usize) -> String| {
+        let names: Vec<String> = (0..30_000).map(|at| format!("\"{}\"", name(at))).collect();
+        format!(
+            r#"{{ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{{ "names": [{}], "action": "SCMP_ACT_ERRNO",
+               "args": [{}] }}] }}"#,
+            names.join(","),
+            vec![r#"{ "index": 0, "value": 1, "op": "SCMP_CMP_EQ" }"#; 5000].join(",")
+        )
+    };
+    let Err(Error::Config { problems }) = read(&many(&|at| format!("no_such_call_{at}"))) else {
+        panic!("it was taken")
+    };
+    assert_eq!(problems.len(), 33);
+    assert_eq!(problems[32], "seccomp profile: and 29968 more");
+    assert!(read(&many(&|_| "getpid".into())).is_ok());
+    let long = format!(r#"{{ "defaultAction": "{}" }}"#, "SCMP".repeat(200_000));
+    assert!(problem(&long).len() < 600);
+
+    // Some 50 ms; in minutes when each name is looked for.
+    assert!(began.elapsed().as_secs() < 20);
+}
+
+#[test]
+fn what_a_text_says_is_shown_without_control_characters() {
+    for text in [
+        "{ \"defaultAction\": \"\\u001b[2J\\n\" }",
+        "{ \"\\u001b[2J\\n\": 1 }",
+        r#"{ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": ["\u001b\n"], "action": "SCMP_ACT_ERRNO",
+            "includes": { "caps": ["\u0000"], "minKernel": "\n" } }], "architectures": ["\u0007"] }"#,
+        r#"{ "defaultAction": "SCMP_ACT_ALLOW", "flags": ["\n"] }"#,
+    ] {
+        let told = problem(text);
+        assert!(!told.contains(char::is_control), "{told:?}");
+    }
+}
+
+#[test]
 fn a_malformed_text_is_told_its_line() {
     for (text, expected) in [
         ("", "line 1"),
