@@ -27,6 +27,8 @@
 mod base;
 #[path = "seccomp/compile.rs"]
 mod compile;
+#[path = "seccomp/compiled.rs"]
+mod compiled;
 #[path = "seccomp/default.rs"]
 mod default;
 #[path = "seccomp/document.rs"]
@@ -149,11 +151,17 @@ impl Filter {
     /// [`Error::Config`], by a defect of ours only: it outgrew what the kernel
     /// takes.
     pub fn of_base(base: Base, arch: Arch) -> Result<Self> {
+        match compiled::program(base, arch) {
+            Some(program) => Ok(Self::ours(program.to_vec())),
+            None => Self::compile(base, arch).map_err(too_complex),
+        }
+    }
+
+    fn compile(base: Base, arch: Arch) -> Result<Self, TooComplex> {
         let mut tree = Tree::default();
-        let compiled = base.decisions(arch, &mut tree).and_then(|decisions| {
-            compile::compile(&mut tree, arch, &decisions, Action::Errno(ENOSYS))
-        });
-        Ok(Self::ours(compiled.map_err(too_complex)?))
+        let decisions = base.decisions(arch, &mut tree)?;
+        let unknown = Action::Errno(ENOSYS);
+        compile::compile(&mut tree, arch, &decisions, unknown).map(Self::ours)
     }
 
     /// `profile` and `base` together: of two verdicts the stricter.
