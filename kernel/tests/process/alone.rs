@@ -51,6 +51,8 @@ fn run_again_as(user: &str) {
         .arg(binary)
         .args(["alone::", "life::", "limits::", "levels::", "streams::", "--test-threads=4"])
         .env(ALONE, "1")
+        // What this machine must have, that host is made to lack.
+        .env_remove("NEUROFLOW_REQUIRE")
         .current_dir("/")
         .stdin(Stdio::null())
         .output()
