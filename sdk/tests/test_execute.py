@@ -261,3 +261,28 @@ async def test_event_loop_goes_on_while_a_guest_runs(isolate):
 
     assert running.result().success
     assert ticks > 10
+
+
+async def test_network_is_the_hosts_on_the_list_and_what_was_refused_is_told(isolate):
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1")
+    host = "{}:{}".format(*server.sockets[0].getsockname())
+    code = (
+        "import urllib.error, urllib.request\n"
+        f"print(urllib.request.urlopen('http://{host}/').read())\n"
+        "try: urllib.request.urlopen('http://tracker.example/')\n"
+        "except urllib.error.HTTPError as error: print(error.code)"
+    )
+    async with server:
+        result = await isolate(enable_network=True, allowed_hosts=[host]).execute(
+            "python3", ["-c", code]
+        )
+
+    assert result.stdout == b"b'hello'\n403\n", result.stderr
+    assert [violation.rule for violation in result.violations] == ["allowed_hosts"]
+    assert result.violations[0].fix == "add `tracker.example:80` to `allowed_hosts`"
