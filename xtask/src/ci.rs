@@ -192,7 +192,8 @@ fn pages(workspace: &Workspace, tally: &mut Tally) -> Result<Verdict> {
 
 fn portable(workspace: &Workspace, tally: &mut Tally) -> Result<Verdict> {
     let mut test = workspace.cargo(&["test", "--package", "neuroflow-kernel", "--no-fail-fast"]);
-    show(test.env("NEUROFLOW_PORTABLE", "1"), tally)?;
+    // That build has none of what this machine must have.
+    show(test.env("NEUROFLOW_PORTABLE", "1").env_remove("NEUROFLOW_REQUIRE"), tally)?;
     Ok(Verdict::Passed)
 }
 
