@@ -31,7 +31,8 @@ use super::running::Killer;
 /// [`create_sandbox`]: Self::create_sandbox
 #[derive(Debug)]
 pub struct SandboxManager {
-    default_config: SandboxConfig,
+    /// Kept, since what it prepares for one run serves the next.
+    default: SandboxExecutor,
     state: Mutex<State>,
     /// Told whenever a run has ended.
     run_ended: Condvar,
@@ -84,7 +85,8 @@ impl SandboxManager {
     /// [`execute`](Self::execute) runs with.
     #[must_use]
     pub fn new(default_config: SandboxConfig) -> Self {
-        Self { default_config, state: Mutex::default(), run_ended: Condvar::new() }
+        let default = SandboxExecutor::new_process(default_config);
+        Self { default, state: Mutex::default(), run_ended: Condvar::new() }
     }
 
     /// Runs a program in the process sandbox, with the default config.
@@ -93,7 +95,9 @@ impl SandboxManager {
     ///
     /// As for [`SandboxExecutor::run`].
     pub fn execute(&self, program: &str, args: &[&str]) -> Result<Outcome> {
-        self.execute_with_config(self.default_config.clone(), program, args)
+        let mut command = Command::new(program);
+        command.args(args);
+        self.run(&self.default, command)
     }
 
     /// Runs a program in the process sandbox, with a config of its own.
@@ -119,6 +123,21 @@ impl SandboxManager {
     /// As for [`SandboxExecutor::run`].
     pub fn run(&self, executor: &SandboxExecutor, command: Command) -> Result<Outcome> {
         self.counted(None, &Killer::new(), |killer| executor.run_with(command, killer))
+    }
+
+    /// Runs a WASM module, with `input` as its standard input, and counts it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SandboxExecutor::execute_wasm`].
+    pub fn run_wasm(
+        &self,
+        executor: &SandboxExecutor,
+        module: &[u8],
+        input: &[u8],
+    ) -> Result<Outcome> {
+        let run = |killer: &Killer| executor.execute_wasm_with(module, input, killer);
+        self.counted(None, &Killer::new(), run)
     }
 
     /// Keeps a sandbox under a name, until it is destroyed or cleaned up.
