@@ -7,7 +7,7 @@ use std::path::Path;
 use kernel::sandbox::{Exit, Outcome, Result};
 
 fn example() -> Result<Outcome> {
-    #[expect(unused_mut, reason = "it is not ours to change")]
+    #[expect(unused_mut, clippy::let_and_return, reason = "it is not ours to change")]
     let result = {
         use kernel::sandbox::{NamespaceIsolator, SandboxConfig};
         #[rustfmt::skip]
