@@ -19,4 +19,5 @@ pub mod selftest;
 pub mod settings;
 pub mod sibling;
 pub mod telling;
+pub mod terminal;
 pub mod wasm_run;

@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal, Write};
 
 use kernel::sandbox::{Enforcement, Error, Exit, Outcome, State, Violation};
 
+use crate::terminal::visible;
+
 /// Writes messages to standard error. What cannot be written there is lost:
 /// there is nowhere left to say so.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +64,7 @@ impl Printer {
 
     /// A sentence as it is.
     pub fn note(&self, sentence: &str) {
-        self.write(&format!("{sentence}\n"));
+        self.write(&format!("{}\n", visible(sentence)));
     }
 
     /// The receipt, a line for each protection.
@@ -79,7 +81,7 @@ impl Printer {
             let why = if held.why.is_empty() { String::new() } else { format!("  ({})", held.why) };
             text.push_str(&format!("  {:16}  {state:8}{by}{why}\n", protection.name()));
         }
-        self.write(&text);
+        self.write(&visible(&text));
     }
 
     /// What was refused, a line each, with the config that would allow it.
@@ -88,17 +90,18 @@ impl Printer {
             let fix = if fix.is_empty() { String::new() } else { format!("  (fix: {fix})") };
             format!("  {kind:16}  {what}{fix}\n")
         };
-        self.write(&violations.iter().map(line).collect::<String>());
+        self.write(&visible(&violations.iter().map(line).collect::<String>()));
     }
 
     fn hint(&self, sentence: &str) {
         let hint = self.paint(CYAN, "hint");
-        self.write(&format!("\n{hint} {sentence}\n"));
+        self.write(&format!("\n{hint} {}\n", visible(sentence)));
     }
 
     fn say(&self, color: &str, what: &str, sentence: &str) {
         let what = self.paint(color, what);
-        self.write(&format!("{what} {sentence}\n"));
+        // A name, a trap or an argument in it may come from a guest.
+        self.write(&format!("{what} {}\n", visible(sentence)));
     }
 
     fn paint(&self, color: &str, what: &str) -> String {

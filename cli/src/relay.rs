@@ -8,12 +8,14 @@
 //! thread writes, and a queue lies between them. The queue is bounded by the
 //! output cap: of each stream no more than that is ever taken.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
 use kernel::sandbox::running::{Killer, Stream};
+
+use crate::terminal::Tame;
 
 /// How long output may take to get out once a run was cut short. A reader that
 /// takes nothing must not keep us from telling that the time is up.
@@ -91,23 +93,60 @@ impl Writer {
 }
 
 fn write_all(queued: &Receiver<(Stream, Vec<u8>)>) -> Delivery {
-    for (stream, bytes) in queued {
-        let written = match stream {
-            Stream::Stdout => write_through(&mut io::stdout().lock(), &bytes),
-            // A standard error that is gone takes no messages and harms no data.
-            Stream::Stderr => write_through(&mut io::stderr().lock(), &bytes).or(Ok(())),
-        };
-        match written {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Delivery::ReaderGone,
-            Err(error) => return Delivery::Failed(error),
-        }
+    let mut stdout = Outlet::new(Stream::Stdout);
+    let mut stderr = Outlet::new(Stream::Stderr);
+    let written = queued.iter().try_for_each(|(stream, bytes)| match stream {
+        Stream::Stdout => stdout.write(&bytes),
+        Stream::Stderr => stderr.write(&bytes),
+    });
+    match written.and_then(|()| stdout.end()).and_then(|()| stderr.end()) {
+        Ok(()) => Delivery::Done,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Delivery::ReaderGone,
+        Err(error) => Delivery::Failed(error),
     }
-    Delivery::Done
 }
 
-/// A program's prompt ends in no newline; it is to be seen all the same.
-fn write_through(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    to.write_all(bytes)?;
-    to.flush()
+/// One of our streams, and what it needs if it is a terminal.
+struct Outlet {
+    stream: Stream,
+    tame: Option<Tame>,
+}
+
+impl Outlet {
+    fn new(stream: Stream) -> Self {
+        let terminal = match stream {
+            Stream::Stdout => io::stdout().is_terminal(),
+            Stream::Stderr => io::stderr().is_terminal(),
+        };
+        Self { stream, tame: terminal.then(Tame::default) }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.tame {
+            Some(tame) => {
+                let bytes = tame.pass(bytes);
+                self.write_through(&bytes)
+            }
+            None => self.write_through(bytes),
+        }
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        match self.tame.as_mut().map(Tame::end) {
+            Some(rest) if !rest.is_empty() => self.write_through(&rest),
+            _ => Ok(()),
+        }
+    }
+
+    /// A program's prompt ends in no newline; it is to be seen all the same.
+    fn write_through(&self, bytes: &[u8]) -> io::Result<()> {
+        match self.stream {
+            Stream::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(bytes).and_then(|()| stdout.flush())
+            }
+            // A standard error that is gone takes no messages and harms no data.
+            Stream::Stderr => io::stderr().lock().write_all(bytes).or(Ok(())),
+        }
+    }
 }

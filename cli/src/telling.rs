@@ -1,7 +1,7 @@
 //! What is told about a run, to whom, and which exit code comes of it; the same
 //! for `neuroflow run` and `neuroflow wasm`.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use kernel::sandbox::{Error, Exit, Outcome, Report, Result, State};
 
@@ -10,6 +10,7 @@ use crate::exit;
 use crate::printer::Printer;
 use crate::relay::Delivery;
 use crate::report_file::ReportFile;
+use crate::terminal::visible;
 
 /// Tells how a run went, as `--report`, `--json`, `-v` and `-q` ask for it.
 #[derive(Debug)]
@@ -146,9 +147,12 @@ impl Telling {
 
 /// Prints the report on standard output.
 fn print_json(report: &Report) -> Delivery {
-    let mut stdout = io::BufWriter::new(io::stdout().lock());
-    let written = serde_json::to_writer_pretty(&mut stdout, report)
+    let mut stdout = io::stdout().lock();
+    let written = serde_json::to_string_pretty(report)
         .map_err(io::Error::from)
+        // JSON spells out most of what a terminal obeys, and not all.
+        .map(|json| if stdout.is_terminal() { visible(&json) } else { json })
+        .and_then(|json| stdout.write_all(json.as_bytes()))
         .and_then(|()| stdout.write_all(b"\n"))
         .and_then(|()| stdout.flush());
     match written {

@@ -21,6 +21,7 @@ use crate::args::{BackendChoice, RecordArgs, SandboxArgs, TraceArgs};
 use crate::backend::{self, Chosen};
 use crate::interrupt::Interrupts;
 use crate::printer::Printer;
+use crate::relay::Relay;
 use crate::report_file::ReportFile;
 use crate::{exit, guest_input, settings};
 
@@ -46,13 +47,17 @@ pub fn trace(args: &TraceArgs) -> Result<u8> {
     let interrupts = Interrupts::watch()
         .map_err(|source| Error::Setup { step: "watch for Ctrl-C".to_owned(), source })?;
     let running = executor.start(command)?;
-    interrupts.arm(running.killer());
-    let outcome = running.wait_streaming(&mut |stream, bytes| {
+    let killer = running.killer();
+    interrupts.arm(killer.clone());
+    let mut relay = Relay::new(killer.clone());
+    let result = running.wait_streaming(&mut |stream, bytes| {
         if stream == Stream::Stderr {
-            // A reader who left does not change what the program calls.
-            let _ = io::stderr().lock().write_all(bytes);
+            relay.send(stream, bytes);
         }
-    })?;
+    });
+    // A reader who left does not change what the program calls.
+    let _ = relay.finish(killer.is_killed());
+    let outcome = result?;
     if let Some(signal) = interrupts.signal() {
         return Ok(exit::of_signal(signal));
     }
