@@ -14,7 +14,10 @@
     clippy::cast_sign_loss,
     reason = "a program that measures and prints"
 )]
-#![cfg_attr(not(all(target_os = "linux", not(neuroflow_portable))), allow(unused))]
+#![cfg_attr(
+    not(all(target_os = "linux", not(neuroflow_portable))),
+    allow(unused, reason = "it measures Linux")
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

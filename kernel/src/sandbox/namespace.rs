@@ -73,7 +73,7 @@ impl NamespaceIsolator {
     /// Remembers the config; it is checked when something is to be run.
     #[must_use]
     pub fn new(config: SandboxConfig) -> Self {
-        Self { config, imp: imp::Isolator::default() }
+        Self { config, imp: Default::default() }
     }
 
     /// What would be done for `command`; nothing is.

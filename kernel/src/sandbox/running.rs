@@ -35,8 +35,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 pub use killer::Killer;
+#[cfg_attr(
+    any(neuroflow_portable, not(target_os = "linux")),
+    expect(unused_imports, reason = "for the twin on Linux")
+)]
+pub(crate) use streams::GuestEnds;
 pub use streams::Stream;
-pub(crate) use streams::{GuestEnds, HostEnds, open as open_streams};
+pub(crate) use streams::{HostEnds, open as open_streams};
 use sys::{Interest, Waiter};
 use verdict::{Cause, Ended, Limits, Observed, verdict, violations};
 pub(crate) use watchdog::Watch;

@@ -17,6 +17,10 @@ pub use limits::{ADDRESS_SPACE_HEADROOM, DATA_HEADROOM};
 pub use step::{GUEST_ID, HOST_NAME, LandlockRule, Owner, Rights, Step};
 use surroundings::STEERING_PROC;
 pub use surroundings::{DEVICES, Entry, HIDDEN_PROC, Surroundings};
+#[cfg_attr(
+    any(neuroflow_portable, not(target_os = "linux")),
+    expect(unused_imports, reason = "for the twin on Linux")
+)]
 pub(crate) use template::owner_maps;
 use template::template;
 

@@ -24,7 +24,7 @@ impl Isolator {
         Err(Error::unsupported("namespaces", REASON, FIX))
     }
 
-    #[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "as the twin")]
+    #[expect(clippy::unused_self, reason = "the twin has state")]
     pub(super) fn start(&self, _: Command, _: &SandboxConfig) -> Result<Result<Running, String>> {
         Err(Error::unsupported("namespaces", REASON, FIX))
     }
