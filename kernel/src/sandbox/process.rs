@@ -35,6 +35,18 @@ use super::running::{Killer, Running};
 
 /// The process sandbox.
 ///
+/// On Linux the guest lives in namespaces of its own at every level, for the
+/// limits and the end of the run to hold for all it starts. What a level adds:
+///
+/// * MINIMAL: nothing;
+/// * STANDARD: `no_new_privs`, and a filter that refuses dangerous system calls;
+/// * STRICT: Landlock to the work dir, the allowed paths and the system's own
+///   read-only files; private temporary files; no network;
+/// * PARANOID: it is the [namespace sandbox](NamespaceIsolator), or a refusal.
+///
+/// As root the guest is an unprivileged user, to whom the work dir and the
+/// allowed paths belong while it runs.
+///
 /// ```
 /// use kernel::sandbox::{Command, ProcessIsolator, SandboxConfig};
 ///
