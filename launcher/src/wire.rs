@@ -120,6 +120,8 @@ pub const PSEUDO_POINTERS: u32 = 0xffff_0002;
 /// bytes) and whose `gid_map` is the text at `args[2]` (`args[3]` bytes), and
 /// keeps a descriptor of it. For idmapped mounts.
 pub const PSEUDO_USER_NAMESPACE: u32 = 0xffff_0003;
+/// Fails with `ESRCH` if the process whose pidfd slot `args[0]` holds has ended.
+pub const PSEUDO_LIVES: u32 = 0xffff_0004;
 
 /// What a [`Report`] is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use crate::call;
 use crate::message::Message;
 use crate::sys::{self, NR, exit};
 use crate::wire::{
-    Call, NO_SLOT, POINTER, PSEUDO_POINTERS, PSEUDO_STORE, PSEUDO_USER_NAMESPACE, SLOT, Span,
+    Call, NO_SLOT, POINTER, PSEUDO_LIVES, PSEUDO_POINTERS, PSEUDO_STORE, PSEUDO_USER_NAMESPACE, SLOT,
+    Span,
 };
 
 /// A call that failed: the plan's step it belongs to, and what the system said.
@@ -49,6 +50,7 @@ fn make_one(message: &mut Message, record: &Call) -> Result<u64, i32> {
             Ok(0)
         }
         PSEUDO_USER_NAMESPACE => user_namespace(message, record),
+        PSEUDO_LIVES => lives(slot(message, record.args[0])),
         number => {
             let mut args = [0; 6];
             for (index, arg) in args.iter_mut().enumerate() {
@@ -72,16 +74,42 @@ fn slot(message: &Message, index: u64) -> u64 {
     message.slots.get(index as usize).copied().unwrap_or_else(|| exit(77))
 }
 
+/// Looks whether a process has ended: its pidfd is readable then.
+fn lives(pidfd: u64) -> Result<u64, i32> {
+    /// `struct pollfd`.
+    #[repr(C)]
+    struct Poll {
+        fd: i32,
+        events: i16,
+        returned: i16,
+    }
+    const POLLIN: i16 = 1;
+    const ESRCH: i32 = 3;
+    let mut poll = Poll { fd: pidfd as i32, events: POLLIN, returned: 0 };
+    let now = [0_u64; 2];
+    match call(NR.ppoll, &[&raw mut poll as u64, 1, now.as_ptr() as u64, 0])? {
+        0 => Ok(0),
+        _ => Err(ESRCH),
+    }
+}
+
 /// Makes a user namespace with the given maps and returns a descriptor of it.
 ///
 /// A namespace needs a process to be made by; ours only waits to be killed.
 fn user_namespace(message: &Message, record: &Call) -> Result<u64, i32> {
     const CLONE_NEWUSER: u64 = 0x1000_0000;
     const SIGKILL: u64 = 9;
+    const PR_SET_PDEATHSIG: u64 = 1;
+    let own = call(NR.getpid, &[])?;
     let pid = crate::run::clone(CLONE_NEWUSER, None)?;
     if pid == 0 {
+        // If we end first it ends too, even if that was before it could ask.
+        let _ = call(NR.prctl, &[PR_SET_PDEATHSIG, SIGKILL]);
+        if call(NR.getppid, &[]) != Ok(own) {
+            exit(0);
+        }
         loop {
-            let _ = call(NR.pause_by_ppoll, &[0, 0, 0, 0]);
+            let _ = call(NR.ppoll, &[0, 0, 0, 0]);
         }
     }
     let maps = write_map(pid, b"uid_map", message.address(record.args[0]), record.args[1])

@@ -69,12 +69,7 @@ fn l4_guest_ends_with_a_host_that_crashes() {
 
 /// Our child that is not a guest: the launcher.
 fn launcher() -> u32 {
-    let own = std::process::id();
-    let mut children = Vec::new();
-    for task in fs::read_dir(format!("/proc/{own}/task")).unwrap().flatten() {
-        let list = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        children.extend(list.split_whitespace().map(|pid| pid.parse::<u32>().unwrap()));
-    }
+    let children = children(std::process::id());
     assert_eq!(children.len(), 1, "{children:?}");
     children[0]
 }
@@ -118,3 +113,57 @@ fn l4_guest_ends_with_an_init_that_is_killed() {
         assert_eq!(isolator.execute("true", &[]).unwrap().exit, Exit::Exited(0));
     });
 }
+
+/// The children of a process, by all of its threads.
+fn children(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        let list = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        found.extend(list.split_whitespace().map(|pid| pid.parse::<u32>().unwrap()));
+    }
+    found
+}
+
+#[test]
+fn l4_nothing_is_left_when_host_or_launcher_is_killed_at_a_random_moment() {
+    each_caller!(|scene| {
+        if let Some(mark) = role() {
+            // Starts and ends guests without a pause, so that any moment is one
+            // in the middle of a start or of an end.
+            let isolator = NamespaceIsolator::new(scene.config());
+            loop {
+                drop(isolator.start(command(&["sleep", &mark])));
+            }
+        }
+        let test = "lifetime::hosts::l4_nothing_is_left_when_host_or_launcher_is_killed_at_a_random_moment";
+        let mut random = u64::from(std::process::id());
+        let mut number = || {
+            // Knuth's multiplier, MMIX.
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            random >> 40
+        };
+        for round in 0..ROUNDS {
+            let mark = format!("{}{round}", mark());
+            // Nothing is said about it: it may end in the middle of a word.
+            let null = std::process::Stdio::null;
+            let mut host = scene.again(test, &mark).stdout(null()).stderr(null()).spawn().unwrap();
+            let name = format!("sleep\0{mark}");
+            let start = Instant::now();
+            while processes_with(&name).is_empty() {
+                assert!(start.elapsed() < Duration::from_secs(20), "a guest starts");
+            }
+            std::thread::sleep(Duration::from_micros(number() % 10_000));
+
+            if round % 2 == 0 {
+                children(host.id()).into_iter().for_each(|launcher| kill(launcher, Signal::KILL));
+            }
+            kill(host.id(), Signal::KILL);
+            host.wait().unwrap();
+
+            soon("the end of everything", || processes_with(&mark).is_empty());
+        }
+    });
+}
+
+/// Kills for each kind of caller.
+const ROUNDS: u32 = 24;

@@ -231,8 +231,13 @@ impl Run<'_> {
         let born_in = cgroup.as_ref().map(cgroup::Cgroup::open).transpose()?;
 
         let message = message(command, policy, &prepared, born_in.is_some());
-        let mut descriptors =
-            vec![ends.stdin.as_fd(), ends.stdout.as_fd(), ends.stderr.as_fd(), theirs.as_fd()];
+        let mut descriptors = vec![
+            ends.stdin.as_fd(),
+            ends.stdout.as_fd(),
+            ends.stderr.as_fd(),
+            theirs.as_fd(),
+            ready.launcher.process(),
+        ];
         descriptors.extend(born_in.as_ref().map(AsFd::as_fd));
         let way_out = match &policy.network {
             Network::Hosts(rules) => Some(way_out::open(rules)?),

@@ -75,6 +75,11 @@ impl Launcher {
         self.host == std::process::id() && !self.has_ended()
     }
 
+    /// The process, as a pidfd.
+    pub(super) fn process(&self) -> BorrowedFd<'_> {
+        self.process.as_fd()
+    }
+
     fn has_ended(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         !matches!(rustix::process::waitid(WaitId::PidFd(self.process.as_fd()), options), Ok(None))

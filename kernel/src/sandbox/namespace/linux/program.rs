@@ -15,7 +15,7 @@ use mounts::{
     mount_attributes, mount_tmpfs, move_mount, open_clone, set_attributes, write_maps,
 };
 use network::{loopback_up, open_way_out};
-use neuroflow_launcher::wire::{Kind, MAX_SLOTS, NO_SLOT, PSEUDO_USER_NAMESPACE};
+use neuroflow_launcher::wire::{Kind, MAX_SLOTS, NO_SLOT, PSEUDO_LIVES, PSEUDO_USER_NAMESPACE};
 use privileges::{drop_capabilities, no_new_privs, seccomp, signals};
 
 use super::super::plan::{HOST_NAME, Owner, Step, Steps};
@@ -30,8 +30,10 @@ pub(super) const STDOUT_SLOT: u32 = 1;
 pub(super) const STDERR_SLOT: u32 = 2;
 /// The socket on which init reports.
 pub(super) const REPORT_SLOT: u32 = 3;
+/// A pidfd of the launcher.
+pub(super) const LAUNCHER_SLOT: u32 = 4;
 /// The cgroup, where there is one.
-pub(super) const CGROUP_SLOT: u32 = 4;
+pub(super) const CGROUP_SLOT: u32 = 5;
 /// Slots for results, free for a step to use and to leave.
 const SCRATCH: u32 = 8;
 /// A second one.
@@ -263,6 +265,13 @@ fn encode_template(e: &mut Encoder, step: &Step, held: &mut Held) {
     }
 }
 
+/// Asks for `signal` when the launcher ends. Who asks too late is not told: so
+/// it is looked at afterwards.
+fn end_with_launcher(e: &mut Encoder, list: List, signal: libc::c_int) {
+    e.call(list, libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG.into(), signal.into()]);
+    e.pseudo(list, PSEUDO_LIVES, &[Arg::from(LAUNCHER_SLOT)], NO_SLOT);
+}
+
 fn encode_init(e: &mut Encoder, step: &Step, held: &mut Held) {
     let list = List::Init;
     match step {
@@ -270,10 +279,10 @@ fn encode_init(e: &mut Encoder, step: &Step, held: &mut Held) {
             e.call(list, libc::SYS_prctl, &[libc::PR_SET_CHILD_SUBREAPER.into(), 1.into()]);
             signals(e, list, libc::SIG_BLOCK, &[libc::SIGTERM, libc::SIGCHLD]);
             // After the block: it is not to die of it, but to end the others.
-            e.call(list, libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG.into(), libc::SIGTERM.into()]);
+            end_with_launcher(e, list, libc::SIGTERM);
         }
         Step::DieWithLauncher => {
-            e.call(list, libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG.into(), libc::SIGKILL.into()]);
+            end_with_launcher(e, list, libc::SIGKILL);
         }
         Step::MapIds { outside } => write_maps(e, list, *outside),
         Step::HoldTree(path) => {
