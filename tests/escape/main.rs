@@ -1,7 +1,10 @@
 //! Hostile guests: one test for every promise that the namespace back end makes.
 //!
-//! A test is named after the promise it keeps (`f3_…`, `l4_…`; the list is in
-//! SECURITY.md) and lies in the file of its family. Each denial is tried twice:
+//! A test is named after the promise it keeps, and lies in the file of its
+//! family: F files, D descriptors and secrets, P processes and identity, S system
+//! calls, N network, R resources, L life and death, C commands, H honesty, U that
+//! it is still useful. What is not kept has a test that is ignored, with the
+//! reason, and a line under "Known gaps" in SECURITY.md. Each denial is tried twice:
 //! inside, where it must fail with the right errno, and where the layer that
 //! denies is off or absent, where the same act succeeds. A test whose act would
 //! fail anyway proves nothing.
