@@ -69,14 +69,14 @@ fn h1_step_that_fails_stops_the_run_before_the_guest() {
         for (number, name, step) in CALLS.iter().chain(of_root) {
             for errno in [libc::EPERM, libc::ENOSYS] {
                 if HARMLESS.contains(&(name, errno)) {
-                    let told = in_thread_without(*number, errno, || {
+                    let told = in_thread_without(*number, None, errno, || {
                         scene.inside(scene.config(), CONFINED)
                     });
                     told.is(WHOLE);
                     continue;
                 }
 
-                let result = in_thread_without(*number, errno, || attempt(scene));
+                let result = in_thread_without(*number, None, errno, || attempt(scene));
                 let told = match &result {
                     Ok(outcome) => format!("ended as {:?}", outcome.exit),
                     Err(error) => error.to_string(),
@@ -94,15 +94,43 @@ fn h1_step_that_fails_stops_the_run_before_the_guest() {
     });
 }
 
+/// What init asks of prctl(2) one after the other, by option, and the step that
+/// an error has to name.
+const OPTIONS: &[(i32, &str)] = &[
+    (libc::PR_SET_PDEATHSIG, "end with the launcher"),
+    (libc::PR_CAPBSET_DROP, "drop all capabilities"),
+    (libc::PR_SET_NO_NEW_PRIVS, "no_new_privs"),
+    (libc::PR_SET_DUMPABLE, "undumpable"),
+];
+
+#[test]
+fn h1_each_option_of_prctl_that_fails_stops_the_run() {
+    each_caller!(|scene| {
+        let ran = scene.work().join("ran");
+
+        for (option, step) in OPTIONS {
+            let result =
+                in_thread_without(libc::SYS_prctl, Some(*option), libc::EPERM, || attempt(scene));
+
+            assert!(!ran.exists(), "without {step} the guest ran: {result:?}");
+            let told = result.unwrap_err().to_string();
+            // A caller that is root is made dumpable again on the way.
+            let on_the_way = scene.is_root() && told.contains("become host user");
+            assert!(told.contains(step) || on_the_way, "{option}: {told}");
+        }
+    });
+}
+
 #[test]
 fn h1_what_is_off_by_name_does_not_hang_on_its_calls() {
     each_caller!(|scene| {
         // The twin: with the layer off the same fault stops nothing.
         let config = SandboxConfig { landlock: false, ..scene.config() };
 
-        let outcome = in_thread_without(libc::SYS_landlock_restrict_self, libc::EPERM, || {
-            NamespaceIsolator::new(config).execute("true", &[])
-        });
+        let outcome =
+            in_thread_without(libc::SYS_landlock_restrict_self, None, libc::EPERM, || {
+                NamespaceIsolator::new(config).execute("true", &[])
+            });
 
         assert_eq!(outcome.unwrap().exit, Exit::Exited(0));
     });
