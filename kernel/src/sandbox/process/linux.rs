@@ -27,7 +27,7 @@ use super::super::policy::{Policy, Syscalls};
 use super::super::resolve::ResolvedProgram;
 use super::super::running::verdict::Ended;
 use super::super::running::{Running, Sample};
-use super::super::seccomp::Filter;
+use super::super::seccomp::{Base, Filter, Sockets};
 
 /// What outlives a run: the launcher.
 #[derive(Debug, Default)]
@@ -101,13 +101,13 @@ fn prepare(policy: &Policy, program: &ResolvedProgram, unmappable: bool) -> Resu
     check(policy, &around)?;
     steps::check_way(policy, &around, program)?;
     // At STRICT the network namespace is the wall: the guest keeps its loopback.
-    let filter = filter(policy, Filter::process_standard)?;
+    let filter = filter(policy, Sockets::Internet)?;
     let launch = launch_of(program, filter.as_ref());
     let covers = steps::covers(policy, &around);
     Ok(Prepared {
         steps: steps::of(policy, &around, &covers, &launch),
         enforcement: receipt::of(policy, &around, filter.as_ref(), launch.cgroup),
-        warnings: Vec::new(),
+        warnings: filter.iter().flat_map(Filter::cautions).cloned().collect(),
         filter,
         around,
     })
@@ -120,26 +120,29 @@ fn prepare_alone(policy: &Policy, program: &ResolvedProgram, gate: &Gate) -> Res
     check(policy, &around)?;
     alone::check(policy, &around, gate)?;
     steps::check_way(policy, &around, program)?;
-    let filter = filter(policy, Filter::process_strict)?;
+    let filter = filter(policy, Sockets::Unix)?;
     let launch = launch_of(program, filter.as_ref());
     let mut enforcement = receipt::of(policy, &around, filter.as_ref(), launch.cgroup);
     alone::weaken(&mut enforcement, policy, &around, gate);
+    let mut warnings = vec![format!("the process back end is weaker here: {}", gate.reason)];
+    warnings.extend(filter.iter().flat_map(Filter::cautions).cloned());
     Ok(Prepared {
         steps: alone::steps(policy, &around, &launch),
         enforcement,
-        warnings: vec![format!("the process back end is weaker here: {}", gate.reason)],
+        warnings,
         filter,
         around,
     })
 }
 
-/// The filter of the level, or the user's own.
-fn filter(policy: &Policy, strict: fn() -> Result<Filter>) -> Result<Option<Filter>> {
+/// The filter of the level, with the user's own profile on top. `strict` says
+/// which sockets are left from STRICT on, where the filter may be what stands
+/// between the guest and the network.
+fn filter(policy: &Policy, strict: Sockets) -> Result<Option<Filter>> {
+    let sockets = if policy.level >= Level::Strict { strict } else { Sockets::Internet };
     Ok(match (&policy.syscalls, policy.level) {
         (Syscalls::Unfiltered, _) | (Syscalls::Default, Level::Minimal) => None,
-        (Syscalls::Default, Level::Standard) => Some(Filter::process_standard()?),
-        (Syscalls::Default, Level::Strict | Level::Paranoid) => Some(strict()?),
-        (profile @ Syscalls::Profile(_), _) => Some(Filter::for_policy(profile)?),
+        (syscalls, _) => Some(Filter::on(Base::Process(sockets), syscalls)?),
     })
 }
 

@@ -40,10 +40,7 @@ fn walls(policy: &Policy, around: &Surroundings, filter: Option<&Filter>, held: 
         false => held.off(P::NoNewPrivs, format!("security_level is {level}")),
     }
     match filter {
-        Some(filter) => {
-            let instructions = filter.instructions().len();
-            held.enforced(P::Syscalls, format!("seccomp, {instructions} instructions"));
-        }
+        Some(filter) => held.enforced(P::Syscalls, filter.describe()),
         None if policy.level == Level::Minimal => {
             held.off(P::Syscalls, format!("security_level is {level}"));
         }

@@ -106,6 +106,21 @@ fn a_profile_does_not_widen_the_default_and_what_it_tried_is_named() {
 }
 
 #[test]
+fn a_profile_opens_no_network_on_a_base_without_one() {
+    let profile = read(r#"{ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [] }"#).unwrap();
+
+    for base in [Base::Process as fn(Sockets) -> Base, Base::Namespace] {
+        let sealed = Filter::combined(base(Sockets::Unix), &profile).unwrap();
+        let open = Filter::combined(base(Sockets::Internet), &profile).unwrap();
+        for domain in [2, 10, 16] {
+            assert_eq!(says(&sealed, "socket", &[domain, 2, 0]), REFUSED, "{domain}");
+            assert_eq!(says(&open, "socket", &[domain, 2, 0]), Action::Allow, "{domain}");
+        }
+        assert_eq!(says(&sealed, "socket", &[1, 1, 0]), Action::Allow);
+    }
+}
+
+#[test]
 fn a_profile_within_the_default_widens_nothing() {
     let text = r#"{ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
         { "names": ["read", "write", "ptrace"], "action": "SCMP_ACT_ERRNO" },
