@@ -11,7 +11,7 @@ use crate::scene::{command, text};
 fn h3_every_ending_is_told_apart_and_none_is_a_success() {
     each_caller!(|scene| {
         let config = SandboxConfig {
-            timeout: Some(Duration::from_secs(4)),
+            timeout: Some(Duration::from_secs(25)),
             cpu_time_limit: Some(1),
             memory_limit: Some(64 << 20),
             allow_degraded: vec!["memory".into()],
