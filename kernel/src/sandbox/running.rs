@@ -21,7 +21,7 @@
 //! seen to have ended. `collect` makes sure that nothing of it is left, and
 //! only after that the pipes are emptied of what is in them.
 //!
-//! How the run ended is worked out by [`verdict`](verdict::verdict) from
+//! How the run ended is worked out by one pure function, `verdict`, from
 //! numbers alone.
 
 mod killer;

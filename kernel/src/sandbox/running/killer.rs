@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 ///
 /// A clone of it belongs to the same run. Ending a run that has ended already
 /// does nothing. A run that was ended this way is
-/// [`Exit::Signalled(9)`](super::Exit::Signalled): the guest did not end by
+/// [`Exit::Signalled(9)`](crate::sandbox::Exit::Signalled): the guest did not end by
 /// itself and no limit was reached.
 ///
 /// ```
