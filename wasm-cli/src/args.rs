@@ -35,7 +35,7 @@ pub(crate) enum Command {
     /// Tell what a module imports, exports and needs, and run nothing of it
     Inspect(InspectArgs),
     /// Run a module twice, deterministically, and compare the two runs
-    Verify(VerifyArgs),
+    Verify(Box<VerifyArgs>),
 }
 
 /// `neuroflow wasm inspect`.

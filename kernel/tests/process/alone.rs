@@ -53,6 +53,8 @@ fn run_again_as(user: &str) {
         .env(ALONE, "1")
         // What this machine must have, that host is made to lack.
         .env_remove("NEUROFLOW_REQUIRE")
+        // The list of what this machine lacks is not its to write.
+        .env_remove("NEUROFLOW_SKIPS")
         .current_dir("/")
         .stdin(Stdio::null())
         .output()
