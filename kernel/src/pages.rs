@@ -4,6 +4,10 @@
 #[cfg(all(target_os = "linux", not(neuroflow_portable)))]
 mod allowed_hosts {}
 
+#[cfg(feature = "wasm")]
+#[doc = include_str!("../../docs/guides/wasm-sandbox.md")]
+mod wasm_sandbox {}
+
 #[doc = include_str!("../../docs/reference/errors.md")]
 mod errors {}
 

@@ -382,7 +382,7 @@ fn w5_an_allowed_import_that_nobody_provides_is_refused() {
     let outcome = run(config, text);
 
     assert_eq!(outcome.exit, Exit::ImportRefused(vec!["env.log".to_owned()]));
-    assert!(outcome.violations[0].fix.contains("provides"), "{:?}", outcome.violations);
+    assert!(outcome.violations[0].what.contains("provides"), "{:?}", outcome.violations);
 }
 
 #[test]
@@ -399,7 +399,7 @@ fn w5_kind_and_type_are_compared() {
             outcome.exit,
             Exit::ImportRefused(vec!["wasi_snapshot_preview1.fd_write".to_owned()])
         );
-        assert!(outcome.violations[0].fix.contains("a function"), "{:?}", outcome.violations);
+        assert!(outcome.violations[0].what.contains("a function"), "{:?}", outcome.violations);
     }
 }
 
@@ -818,5 +818,22 @@ fn l5_nothing_of_one_run_is_seen_by_the_next() {
 
     for _ in 0..20 {
         assert_eq!(sandbox.execute(&module, b"").unwrap().exit, Exit::Exited(0));
+    }
+}
+
+#[test]
+fn w2_few_bytes_that_ask_for_much_are_refused_before_they_are_compiled() {
+    let mut locals = String::from("(module");
+    let many = format!("(local{})", " i32".repeat(40_000));
+    for _ in 0..30 {
+        locals.push_str(&format!("(func {many})"));
+    }
+    locals.push(')');
+    let values = format!("(module (type (func (param{}))))", " i32".repeat(200));
+
+    for (text, word) in [(locals, "local variables"), (values, "parameters")] {
+        let problem = problem(&wat(&text));
+
+        assert!(problem.contains(word), "{problem}");
     }
 }

@@ -41,7 +41,11 @@ pub(crate) fn check(workspace: &Workspace, files: &[&str], tally: &mut Tally) ->
     } else {
         files.iter().map(|file| workspace.root.join(file)).collect()
     };
-    show(&mut workspace.cargo(&["build", "--quiet", "--package", "neuroflow-cli"]), tally)?;
+    // One after the other: together they would share their features, and the
+    // first would have the WASM engine in it.
+    for package in ["neuroflow-cli", "neuroflow-wasm"] {
+        show(&mut workspace.cargo(&["build", "--quiet", "--package", package]), tally)?;
+    }
 
     let before = tally.failed;
     for page in &pages {

@@ -3,11 +3,13 @@
 //!
 //! Compiling is the one stage that neither fuel nor the clock can stop from
 //! inside, and its cost is not linear in the module's size: one function of
-//! 4 MiB takes 4 s and 0.4 GB, 90 000 types take 24 s and 1.9 GB. The caps below
+//! 4 MiB takes 4 s and 0.4 GB, 90 000 types take 24 s and 1.9 GB; eight bytes can
+//! declare 50 000 variables, and each branch to a block with a thousand results
+//! carries a thousand values. The caps below
 //! leave room for a CPython compiled to WebAssembly and keep the worst module
 //! to seconds.
 
-use wasmparser::{Imports, Parser, Payload, TypeRef};
+use wasmparser::{FunctionBody, Imports, Parser, Payload, TypeRef};
 
 use crate::sandbox::error::{Error, Result};
 
@@ -23,6 +25,8 @@ const CODE_BYTES: Cap = Cap { what: "bytes of code", most: 32 << 20 };
 const BODY_BYTES: Cap = Cap { what: "bytes in one function", most: 1 << 20 };
 const FUNCTIONS: Cap = Cap { what: "functions", most: 50_000 };
 const TYPES: Cap = Cap { what: "types", most: 10_000 };
+const TYPE_VALUES: Cap = Cap { what: "parameters and results in one type", most: 128 };
+const LOCALS: Cap = Cap { what: "local variables", most: 1_000_000 };
 const IMPORTS: Cap = Cap { what: "imports", most: 1_000 };
 const EXPORTS: Cap = Cap { what: "exports", most: 50_000 };
 const GLOBALS: Cap = Cap { what: "globals", most: 50_000 };
@@ -89,9 +93,16 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Intake> {
 
     let mut intake = Intake { imports: Vec::new(), has_start: false };
     let mut segments = 0;
+    let mut locals = 0;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(|error| malformed(&error, bytes))? {
-            Payload::TypeSection(section) => TYPES.check(section.count().into())?,
+            Payload::TypeSection(section) => {
+                TYPES.check(section.count().into())?;
+                for ty in section.into_iter_err_on_gc_types() {
+                    let ty = ty.map_err(|error| malformed(&error, bytes))?;
+                    TYPE_VALUES.check((ty.params().len() + ty.results().len()) as u64)?;
+                }
+            }
             Payload::ImportSection(section) => {
                 IMPORTS.check(section.count().into())?;
                 for group in section {
@@ -112,11 +123,24 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Intake> {
                 SEGMENTS.check(segments)?;
             }
             Payload::CodeSectionStart { size, .. } => CODE_BYTES.check(size.into())?,
-            Payload::CodeSectionEntry(body) => BODY_BYTES.check(body.range().len() as u64)?,
+            Payload::CodeSectionEntry(body) => {
+                BODY_BYTES.check(body.range().len() as u64)?;
+                locals += locals_of(&body).map_err(|error| malformed(&error, bytes))?;
+                LOCALS.check(locals)?;
+            }
             _ => {}
         }
     }
     Ok(intake)
+}
+
+/// Variables that a function declares: a few bytes can ask for 50 000.
+fn locals_of(body: &FunctionBody<'_>) -> wasmparser::Result<u64> {
+    let mut count = 0;
+    for group in body.get_locals_reader()? {
+        count += u64::from(group?.0);
+    }
+    Ok(count)
 }
 
 fn read_imports(group: &Imports<'_>, intake: &mut Intake) -> Result<()> {

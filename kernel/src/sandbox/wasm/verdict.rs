@@ -26,21 +26,21 @@ pub(super) fn violation(stop: &Stop, settings: &Settings) -> Option<Violation> {
         Stop::Deadline => (
             "timeout",
             "timeout_seconds",
-            format!("raise timeout_seconds above {}", settings.timeout.as_secs_f64()),
+            format!("timeout_seconds: {}", settings.timeout.as_secs_f64() * 2.0),
         ),
         Stop::Fuel => {
-            let given = settings.max_fuel.unwrap_or(u64::MAX);
-            ("fuel", "max_fuel", format!("raise max_fuel above {given}"))
+            let more = settings.max_fuel.unwrap_or(u64::MAX).saturating_mul(10);
+            ("fuel", "max_fuel", format!("max_fuel: {more}"))
         }
         Stop::Memory { wanted } => {
-            ("memory", "max_memory_bytes", format!("raise max_memory_bytes to {wanted} or more"))
+            ("memory", "max_memory_bytes", format!("max_memory_bytes: {wanted}"))
         }
-        Stop::Tables { .. } => {
-            ("tables", "tables", "build the module with smaller tables: the limit is fixed".into())
-        }
-        Stop::Output => {
-            ("output", "max_output", format!("raise max_output above {}", settings.max_output))
-        }
+        Stop::Tables { .. } => ("tables", "tables", String::new()),
+        Stop::Output => (
+            "output",
+            "max_output",
+            format!("max_output: {}", settings.max_output.saturating_mul(10)),
+        ),
     };
     Some(Violation { kind: kind.to_owned(), what: stop.to_string(), rule: rule.to_owned(), fix })
 }
