@@ -17,7 +17,7 @@ use neuroflow_cli::args::{Bound, TellingArgs};
     name = "neuroflow wasm",
     version,
     override_usage = "neuroflow wasm [OPTIONS] FILE [-- ARGS]...\n       \
-                      neuroflow wasm inspect|verify FILE …",
+                      neuroflow wasm inspect|verify|cache …",
     after_help = EXIT_CODES,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true
@@ -36,6 +36,27 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Run a module twice, deterministically, and compare the two runs
     Verify(Box<VerifyArgs>),
+    /// List or clear the compiled modules that are kept
+    Cache(CacheArgs),
+    /// Compile a module from stdin to stdout, for a parent of ours
+    #[command(hide = true)]
+    CompileModule,
+}
+
+/// `neuroflow wasm cache`.
+#[derive(Args, Debug)]
+pub(crate) struct CacheArgs {
+    #[command(subcommand)]
+    pub(crate) command: CacheCommand,
+}
+
+/// What can be done with the compiled modules that are kept.
+#[derive(Subcommand, Debug)]
+pub(crate) enum CacheCommand {
+    /// Tell what is kept, what was used last first
+    List,
+    /// Remove all of it
+    Clear,
 }
 
 /// `neuroflow wasm inspect`.
@@ -117,6 +138,9 @@ pub(crate) struct SandboxArgs {
     /// Satisfy this import: `wasi_snapshot_preview1.fd_write`, or `….*` (repeatable)
     #[arg(long = "allow-import", value_name = "MODULE.NAME")]
     pub(crate) allow_imports: Vec<String>,
+    /// Keep no compiled module, and take none that was kept
+    #[arg(long)]
+    pub(crate) no_cache: bool,
     /// Set a variable of the module's environment (repeatable)
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,

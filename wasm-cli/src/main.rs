@@ -5,11 +5,13 @@
 //! `neuroflow run`, through the library of `neuroflow-cli`.
 
 mod args;
+mod cache;
 mod inspect;
 mod module_file;
 mod run;
 mod verify;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -25,6 +27,8 @@ fn main() -> ExitCode {
             None => run::run(&cli.run),
             Some(Command::Inspect(args)) => or_told(inspect::inspect(args)),
             Some(Command::Verify(args)) => or_told(verify::verify(args)),
+            Some(Command::Cache(args)) => or_told(cache::cache(args)),
+            Some(Command::CompileModule) => compile(),
         }
         .into(),
         Err(error) => {
@@ -42,4 +46,16 @@ fn or_told(done: Result<u8>) -> u8 {
         Printer::new(false).error(&error);
         exit::of_error(&error)
     })
+}
+
+/// The other half of what `run` starts for a large module.
+fn compile() -> u8 {
+    match kernel::sandbox::wasm::compile_for_parent(io::stdin().lock(), io::stdout().lock()) {
+        Ok(()) => 0,
+        Err((code, error)) => {
+            // A sentence for the parent, which tells it to the user.
+            let _ = write!(io::stderr(), "{error}");
+            code
+        }
+    }
 }

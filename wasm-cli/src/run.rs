@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use kernel::sandbox::wasm::{Grants, Randomness};
+use kernel::sandbox::wasm::{self, Compiler, Grants, Randomness};
 use kernel::sandbox::{Error, Exit, Killer, Outcome, Result, WasmSandbox, WasmSandboxConfig};
 use neuroflow_cli::args::Bound;
 use neuroflow_cli::guest_input;
@@ -13,7 +13,7 @@ use neuroflow_cli::settings;
 use neuroflow_cli::telling::{Circumstances, Telling};
 
 use crate::args::{RunArgs, SandboxArgs};
-use crate::module_file;
+use crate::{cache, module_file};
 
 /// Runs the module and tells how it went; returns the exit code.
 pub(crate) fn run(args: &RunArgs) -> u8 {
@@ -91,7 +91,24 @@ pub(crate) fn sandbox(
     if let Some(seed) = flags.seed {
         grants.random = Randomness::Seed(seed);
     }
-    Ok(WasmSandbox::new(config(flags)?).with_grants(grants))
+    let sandbox = WasmSandbox::new(config(flags)?).with_grants(grants);
+    Ok(sandbox.with_compiler(compiler(flags)))
+}
+
+/// Large modules are compiled by another process of this program; what comes of
+/// it is kept where this user's caches are.
+fn compiler(flags: &SandboxArgs) -> Compiler {
+    let mut compiler = Compiler::default();
+    if let Ok(program) = std::env::current_exe() {
+        compiler = compiler.program(program);
+    }
+    match cache::directory() {
+        // One that is not private is left alone: the user did not name it.
+        Some(directory) if !flags.no_cache && wasm::cached(&directory).is_ok() => {
+            compiler.cache(directory)
+        }
+        _ => compiler,
+    }
 }
 
 /// Flags before variables, variables before the file, the file before defaults.

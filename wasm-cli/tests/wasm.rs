@@ -30,6 +30,7 @@ impl Bench {
     fn wasm(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_neuroflow-wasm"));
         command.args(args).current_dir(self.0.path()).stdin(Stdio::null());
+        command.env("XDG_CACHE_HOME", self.0.path().join("caches"));
         command
     }
 }
@@ -344,4 +345,118 @@ fn a_config_with_a_mistake_runs_nothing() {
         told.contains("neuroflow.yaml:2:3: unknown key `max_fule`; did you mean `max_fuel`?"),
         "{told}"
     );
+}
+
+/// A module of about 1 MB, which takes a while to compile.
+fn large(salt: u32) -> String {
+    let mut text = String::from("(module");
+    for _ in 0..5_000 {
+        text.push_str("(func (param i32) (result i32)");
+        let step = format!("(local.set 0 (i32.mul (local.get 0) (i32.const {salt})))");
+        text.push_str(&step.repeat(20));
+        text.push_str("(local.get 0))");
+    }
+    text.push_str("(func (export \"main\") (result i32) (call 0 (i32.const 0))))");
+    text
+}
+
+#[test]
+fn a_large_module_is_compiled_once_and_kept() {
+    let bench = Bench::new();
+    bench.module("large.wasm", &large(3));
+    let caches = bench.0.path().join("caches");
+    let run = |args: &[&str]| bench.wasm(args).env("XDG_CACHE_HOME", &caches).output().unwrap();
+
+    let cold = run(&["--json", "large.wasm"]);
+    let warm = run(&["--json", "large.wasm"]);
+
+    assert_eq!(cold.status.code(), Some(0), "{}", text(&cold.stdout));
+    assert_eq!(warm.status.code(), Some(0));
+    let time = |output: &Output| report(output)["execution_time_ms"].as_f64().unwrap();
+    assert!(time(&warm) * 3.0 < time(&cold), "{} and {}", time(&warm), time(&cold));
+    assert_eq!(report(&cold)["usage"]["fuel_consumed"], report(&warm)["usage"]["fuel_consumed"]);
+    let listed = run(&["cache", "list"]);
+    assert_eq!(text(&listed.stdout).lines().count(), 1);
+    assert_eq!(text(&run(&["cache", "clear"]).stdout), "removed 1\n");
+    assert_eq!(text(&run(&["cache", "list"]).stdout), "");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_cache_that_others_could_write_is_not_used() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let bench = Bench::new();
+    bench.module("loop.wasm", r#"(module (func (export "_start")))"#);
+    let caches = bench.0.path().join("caches");
+    let kept = caches.join("neuroflow/wasm");
+    std::fs::create_dir_all(&kept).unwrap();
+    let run = |mode| {
+        std::fs::set_permissions(&kept, std::fs::Permissions::from_mode(mode)).unwrap();
+        let output = bench.wasm(&["loop.wasm"]).env("XDG_CACHE_HOME", &caches).output().unwrap();
+        (output.status.code(), std::fs::read_dir(&kept).unwrap().count())
+    };
+
+    assert_eq!(run(0o777), (Some(0), 0));
+    assert_eq!(run(0o700), (Some(0), 1));
+}
+
+#[test]
+fn a_kept_module_that_was_cut_short_is_compiled_anew() {
+    let bench = Bench::new();
+    bench.module("main.wasm", r#"(module (func (export "main") (result i32) (i32.const 6)))"#);
+    let caches = bench.0.path().join("caches");
+    let run = || {
+        bench.wasm(&["main.wasm"]).env("XDG_CACHE_HOME", &caches).output().unwrap().status.code()
+    };
+    assert_eq!(run(), Some(6));
+    let kept = std::fs::read_dir(caches.join("neuroflow/wasm")).unwrap().next().unwrap().unwrap();
+
+    for length in [0, 10, 1000] {
+        std::fs::File::options().write(true).open(kept.path()).unwrap().set_len(length).unwrap();
+
+        assert_eq!(run(), Some(6), "{length}");
+    }
+}
+
+#[test]
+fn w2_a_compilation_ends_at_the_deadline_and_leaves_no_process() {
+    let bench = Bench::new();
+    bench.module("large.wasm", &large(5));
+    let started = Instant::now();
+
+    let output = bench.wasm(&["--no-cache", "--timeout=50ms", "large.wasm"]).output().unwrap();
+
+    assert_eq!(output.status.code(), Some(124));
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    #[cfg(target_os = "linux")]
+    assert_eq!(processes_in(bench.0.path()), [""; 0]);
+}
+
+/// What runs with this current directory: ours and what it started.
+#[cfg(target_os = "linux")]
+fn processes_in(directory: &std::path::Path) -> Vec<String> {
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let inside = std::fs::read_link(path.join("cwd")).ok()? == directory;
+            inside.then(|| path.display().to_string())
+        })
+        .collect()
+}
+
+#[test]
+fn a_large_module_that_is_invalid_is_refused_with_the_reason() {
+    let bench = Bench::new();
+    let mut bytes = wat::parse_str(large(7)).unwrap();
+    // The last function pushes an argument and calls; now it pushes none.
+    let push = bytes.windows(4).rposition(|four| four == [0x41, 0, 0x10, 0]).unwrap();
+    bytes[push..push + 2].fill(0x01);
+    std::fs::write(bench.0.path().join("bad.wasm"), bytes).unwrap();
+
+    let output = bench.wasm(&["--no-cache", "bad.wasm"]).output().unwrap();
+
+    assert_eq!(output.status.code(), Some(125));
+    assert!(text(&output.stderr).contains("not a valid module"), "{}", text(&output.stderr));
 }

@@ -7,9 +7,9 @@
 //! 1. [`intake`] reads the headers of the module, cheaply: is it a core module
 //!    at all, is it small enough to be compiled, what does it import;
 //! 2. [`imports`] refuses whatever is not on `allowed_imports`, used or not;
-//! 3. [`compile`] turns it into machine code, on a thread of its own, since a
-//!    compilation cannot be interrupted from inside; [`cache`] keeps the result
-//!    for the next run of the same bytes;
+//! 3. [`compile`] turns it into machine code, on a thread or in a process of its
+//!    own, since a compilation cannot be interrupted from inside; [`cache`] keeps
+//!    the result for the next run of the same bytes;
 //! 4. [`run`] makes a store with limits and fuel, instantiates and calls the
 //!    entry point on the caller's thread.
 //!
@@ -34,9 +34,14 @@ use super::outcome::Outcome;
 use super::running::{Killer, Stream};
 
 #[cfg(feature = "wasm")]
+mod artifact;
+#[cfg(feature = "wasm")]
 mod cache;
 #[cfg(feature = "wasm")]
+mod child;
+#[cfg(feature = "wasm")]
 mod compile;
+mod compiler;
 #[cfg(feature = "wasm")]
 mod drive;
 #[cfg(feature = "wasm")]
@@ -69,6 +74,9 @@ mod verdict;
 #[cfg(feature = "wasm")]
 mod wasi;
 
+#[cfg(feature = "wasm")]
+pub use artifact::Artifact;
+pub use compiler::Compiler;
 pub use grants::{Clocks, Directory, Grants, Randomness};
 #[cfg(feature = "wasm")]
 pub use inspect::{Exported, Imported, Inspection, MemorySize};
@@ -105,6 +113,7 @@ pub const MAX_MODULE_BYTES: u64 = 64 << 20;
 pub struct WasmSandbox {
     config: WasmSandboxConfig,
     grants: Grants,
+    compiler: Compiler,
 }
 
 impl WasmSandbox {
@@ -112,13 +121,20 @@ impl WasmSandbox {
     /// before the first run.
     #[must_use]
     pub fn new(config: WasmSandboxConfig) -> Self {
-        Self { config, grants: Grants::default() }
+        Self { config, grants: Grants::default(), compiler: Compiler::default() }
     }
 
     /// Puts `grants` behind the imports that the config allows.
     #[must_use]
     pub fn with_grants(mut self, grants: Grants) -> Self {
         self.grants = grants;
+        self
+    }
+
+    /// Compiles modules by `compiler`.
+    #[must_use]
+    pub fn with_compiler(mut self, compiler: Compiler) -> Self {
+        self.compiler = compiler;
         self
     }
 
@@ -186,7 +202,7 @@ impl WasmSandbox {
     /// [`Error::Config`] for a config that contradicts itself.
     #[cfg(feature = "wasm")]
     pub fn run_hash(&self, module: &[u8], input: &[u8], outcome: &Outcome) -> Result<String> {
-        let settings = Settings::new(&self.config, &self.grants)?;
+        let settings = self.settings()?;
         Ok(hash::run_hash(&settings, module, input, outcome))
     }
 
@@ -200,9 +216,59 @@ impl WasmSandbox {
         inspect::inspect(module)
     }
 
-    fn request(&self, request: Request<'_>) -> Result<Outcome> {
-        imp::execute(&Settings::new(&self.config, &self.grants)?, request)
+    fn settings(&self) -> Result<Settings> {
+        let mut settings = Settings::new(&self.config, &self.grants)?;
+        settings.compiler = self.compiler.clone();
+        Ok(settings)
     }
+
+    fn request(&self, request: Request<'_>) -> Result<Outcome> {
+        imp::execute(&self.settings()?, request)
+    }
+}
+
+/// Compiles for a parent: what a program that a [`Compiler`] names does when its
+/// first argument is `compile-module`. Reads a module from `input` and writes
+/// machine code to `output`, under limits on memory and CPU time that it sets on
+/// the whole process. Returns the exit code, with the reason for one that is not 0.
+///
+/// # Errors
+///
+/// The exit code and the sentence for standard error.
+#[cfg(feature = "wasm")]
+pub fn compile_for_parent(
+    input: impl std::io::Read,
+    output: impl std::io::Write,
+) -> Result<(), (u8, Error)> {
+    child::work(input, output).map_err(|error| match error {
+        Error::Config { .. } => (child::REFUSED, error),
+        other => (1, other),
+    })
+}
+
+/// What is kept in a directory of compiled modules, what was used last first.
+///
+/// # Errors
+///
+/// [`Error::Setup`] for a directory that cannot be read or that others can write.
+#[cfg(feature = "wasm")]
+pub fn cached(directory: &std::path::Path) -> Result<Vec<Artifact>> {
+    artifact::Artifacts::open(directory)?
+        .list()
+        .map_err(|error| Error::setup(format!("read {}", directory.display()), error))
+}
+
+/// Removes all that is kept in a directory of compiled modules, and nothing else;
+/// how many there were.
+///
+/// # Errors
+///
+/// As for [`cached`].
+#[cfg(feature = "wasm")]
+pub fn clear_cache(directory: &std::path::Path) -> Result<usize> {
+    artifact::Artifacts::open(directory)?
+        .clear()
+        .map_err(|error| Error::setup(format!("clear {}", directory.display()), error))
 }
 
 fn bytes(input: &[u8]) -> Stdin {
@@ -231,6 +297,7 @@ struct Settings {
     allowed_imports: Vec<String>,
     max_output: u64,
     grants: Grants,
+    compiler: Compiler,
 }
 
 impl WasmSandboxConfig {
@@ -268,6 +335,7 @@ impl Settings {
             allowed_imports: config.allowed_imports.clone(),
             max_output: config.max_output,
             grants: grants.clone(),
+            compiler: Compiler::default(),
         })
     }
 }

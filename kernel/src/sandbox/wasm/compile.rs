@@ -1,9 +1,14 @@
 //! Turns a module into machine code, under the run's deadline.
 //!
-//! The compiler cannot be interrupted, so it works on a thread of its own and
-//! a run whose time is up leaves it behind. The caps of [`intake`](super::intake)
-//! bound how long it goes on; the number of compilations at once, those left
-//! behind among them, is bounded by [`Slots`].
+//! What an earlier run left in the [`artifact`](super::artifact) directory is
+//! taken from there. Otherwise a large module is compiled in a
+//! [`child`](super::child) process where the embedder named a program for that,
+//! and everything else on a thread of this process.
+//!
+//! The compiler cannot be interrupted, so a run whose time is up leaves that
+//! thread behind. The caps of [`intake`](super::intake) bound how long it goes
+//! on; the number of such threads at once, those left behind among them, is
+//! bounded by [`Slots`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
@@ -12,14 +17,22 @@ use std::time::Duration;
 
 use wasmtime::{Engine, Module};
 
+use super::artifact::{self, Artifacts};
+use super::cache::Key;
+use super::child;
+use super::compiler::Compiler;
 use super::drive::{Stop, Watch};
 use crate::sandbox::error::{Error, Result};
 
 /// Stack of a compiling thread: the compiler recurses with the module's nesting.
 const STACK: usize = 16 << 20;
 
+/// Bytes of a module that is compiled on a thread even where there is a program:
+/// that takes less time than to start one.
+const SMALL: usize = 64 << 10;
+
 /// How long a wait goes on before it looks whether the run was killed.
-const GLANCE: Duration = Duration::from_millis(10);
+pub(super) const GLANCE: Duration = Duration::from_millis(10);
 
 /// Compilations at once in this process.
 static SLOTS: Slots = Slots { free: Mutex::new(None), freed: Condvar::new() };
@@ -31,6 +44,44 @@ static SLOTS: Slots = Slots { free: Mutex::new(None), freed: Condvar::new() };
 /// The outer error is ours or the caller's: [`Error::Config`] for a module that
 /// does not validate. The inner one is the run's ending.
 pub(super) fn compile(
+    compiler: &Compiler,
+    engine: &'static Engine,
+    bytes: &[u8],
+    key: &Key,
+    watch: &Watch,
+) -> Result<std::result::Result<Module, Stop>> {
+    let artifacts = compiler.get_cache().map(Artifacts::open).transpose()?;
+    if let Some(module) = artifacts.as_ref().and_then(|kept| kept.load(engine, key)) {
+        return Ok(Ok(module));
+    }
+    match compiler.get_program() {
+        Some(program) if bytes.len() > SMALL => {
+            let code = match child::compile(program, bytes, watch)? {
+                Ok(code) => code,
+                Err(stop) => return Ok(Err(stop)),
+            };
+            if let Some(artifacts) = &artifacts {
+                artifacts.store(engine, key, &code);
+            }
+            let module = artifact::from_compiler(engine, &code).map_err(|error| {
+                let why = format!("{error:#}");
+                Error::setup("load what the compiler made", std::io::Error::other(why))
+            })?;
+            Ok(Ok(module))
+        }
+        _ => {
+            let module = on_a_thread(engine, bytes, watch)?;
+            if let (Ok(module), Some(artifacts)) = (&module, &artifacts)
+                && let Ok(code) = module.serialize()
+            {
+                artifacts.store(engine, key, &code);
+            }
+            Ok(module)
+        }
+    }
+}
+
+fn on_a_thread(
     engine: &'static Engine,
     bytes: &[u8],
     watch: &Watch,
@@ -73,7 +124,7 @@ pub(super) fn compile(
     }
 }
 
-fn invalid(error: &wasmtime::Error) -> Error {
+pub(super) fn invalid(error: &wasmtime::Error) -> Error {
     Error::config(format!("not a valid module: {}", error.root_cause()))
 }
 

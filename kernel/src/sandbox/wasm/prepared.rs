@@ -65,7 +65,7 @@ pub(super) fn prepare(settings: &Settings, bytes: &[u8], watch: &Watch) -> Resul
     if !refused.is_empty() {
         return Ok(Preparation::Refused(refused));
     }
-    let module = match compile::compile(engine, bytes, watch)? {
+    let module = match compile::compile(&settings.compiler, engine, bytes, &key, watch)? {
         Ok(module) => module,
         Err(stop) => return Ok(Preparation::Stopped(stop)),
     };

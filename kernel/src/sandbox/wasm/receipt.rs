@@ -39,9 +39,16 @@ pub(super) fn receipt(settings: &Settings, has_imports: bool) -> Enforcement {
              of stack"
         ),
     );
+    let compiling = match settings.compiler.get_program() {
+        Some(_) => "a large module is compiled in a process of its own, which is killed",
+        None => "a compilation whose time is up goes on behind the run, for seconds at most",
+    };
     receipt.enforced(
         Protection::Timeout,
-        format!("the clock is looked at every {FUEL_SLICE} instructions and at every host call"),
+        format!(
+            "the clock is looked at every {FUEL_SLICE} instructions and at every host call; \
+             {compiling}"
+        ),
     );
     receipt.enforced(Protection::Output, "captured by the host, cut at the cap");
     match settings.max_fuel {
