@@ -172,12 +172,13 @@ fn over_memory(ended: &Ended, observed: &Observed, limit: u64) -> bool {
 /// The kernel compares the limit with ticks that it samples and reports what was
 /// measured; on a busy virtual machine the two were seen more than 20 % apart. So
 /// SIGXCPU counts from a quarter of the limit on: below, the guest sent it to
-/// itself. SIGKILL comes a second of ticks after the limit.
+/// itself. SIGKILL, which has other senders, comes a second of ticks after the
+/// limit, and counts from three quarters on.
 fn cpu_used_up(ended: &Ended, signal: i32, limits: &Limits) -> bool {
     let used = ended.cpu_user + ended.cpu_system;
     limits.cpu_time.map(Duration::from_secs).is_some_and(|limit| match signal {
         super::sys::signal::XCPU => used >= limit / 4,
-        _ => used >= limit,
+        _ => used >= limit / 4 * 3,
     })
 }
 
