@@ -18,3 +18,7 @@ mod outcome {}
 #[cfg(all(target_os = "linux", not(neuroflow_portable)))]
 #[doc = include_str!("../../README.md")]
 mod readme {}
+
+#[cfg(all(target_os = "linux", not(neuroflow_portable)))]
+#[doc = include_str!("../../docs/best-practices/security.md")]
+mod security {}
