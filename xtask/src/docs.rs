@@ -89,9 +89,9 @@ fn run_page(workspace: &Workspace, page: &Path, tally: &mut Tally) -> Result<()>
         println!("{name}: FAILED: the link `{link}` leads nowhere");
         tally.failed += 1;
     }
-    for block in &blocks {
+    for (number, block) in blocks.iter().enumerate() {
         let place = format!("{name}:{}", block.line);
-        match run_block(workspace, block, &folder.0) {
+        match run_block(workspace, &blocks[..number], block, &folder.0) {
             Ok(Ran::Passed) => {
                 println!("{place}: {} ok", block.language);
                 tally.passed += 1;
@@ -117,7 +117,8 @@ enum Ran {
     Skipped(String),
 }
 
-fn run_block(workspace: &Workspace, block: &Block, folder: &Path) -> Result<Ran> {
+/// `before` are the blocks above it on the page.
+fn run_block(workspace: &Workspace, before: &[Block], block: &Block, folder: &Path) -> Result<Ran> {
     match &block.note {
         Some(Note::NotRun(why)) => return Ok(Ran::Skipped(why.clone())),
         Some(Note::File(name)) => {
@@ -146,9 +147,17 @@ fn run_block(workspace: &Workspace, block: &Block, folder: &Path) -> Result<Ran>
                 return Ok(Ran::Skipped("the SDK is not built; run the step `sdk` first".into()));
             };
             std::fs::write(folder.join(".run_block.py"), RUN_BLOCK)?;
-            std::fs::write(folder.join(".block.py"), &block.text)?;
             let mut command = workspace.command(python);
-            printed(command.current_dir(folder).args([".run_block.py", ".block.py"]), true)?;
+            command.current_dir(folder).arg(".run_block.py");
+            // A reader has typed what stands above it, but not whole programs.
+            let typed = before.iter().filter(|above| above.language == "python");
+            let typed = typed.filter(|above| !above.text.contains("asyncio.run("));
+            for (number, above) in typed.chain([block]).enumerate() {
+                let file = format!(".block-{number}.py");
+                std::fs::write(folder.join(&file), &above.text)?;
+                command.arg(file);
+            }
+            printed(&mut command, true)?;
             Ok(Ran::Passed)
         }
         "rust" => Ok(Ran::Shown),

@@ -1,4 +1,4 @@
-"""Runs a file of example code the way a reader would type it.
+"""Runs files of example code the way a reader would type them, in one session.
 
 A page shows `result = await isolator.execute(...)` without the `asyncio.run`
 around it; that is a `SyntaxError` in a file, so it is compiled as the
@@ -11,14 +11,15 @@ import inspect
 import pathlib
 import sys
 
-path = pathlib.Path(sys.argv[1])
-code = compile(path.read_text(), path.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-
 
 async def main() -> None:
-    result = eval(code, {"__name__": "__main__"})
-    if inspect.isawaitable(result):
-        await result
+    session = {"__name__": "__main__"}
+    for path in map(pathlib.Path, sys.argv[1:]):
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        code = compile(path.read_text(), path.name, "exec", flags=flags)
+        result = eval(code, session)
+        if inspect.isawaitable(result):
+            await result
 
 
 asyncio.run(main())
