@@ -240,7 +240,7 @@ pub struct SandboxArgs {
     /// How strong the process sandbox is: `minimal`, `standard`, `strict`, `paranoid`
     #[arg(long, value_name = "LEVEL", value_parser = levels(), hide_possible_values = true)]
     pub level: Option<SandboxSecurityLevel>,
-    /// What the namespace sandbox insists on: `strict`, or `contained` [default: strict]
+    /// What the namespace sandbox insists on: `strict`; `contained` is not there yet [default: strict]
     #[arg(long, value_name = "HOW", value_parser = isolations(), hide_possible_values = true)]
     pub isolation: Option<Isolation>,
     /// Filter system calls: `default`, `off`, or an OCI/Docker profile [default: default]

@@ -3,6 +3,7 @@
 
 use std::thread;
 
+use kernel::sandbox::config::Isolation;
 use kernel::sandbox::{Exit, NamespaceIsolator, SandboxConfig};
 
 fn isolator(work_dir: &std::path::Path) -> NamespaceIsolator {
@@ -38,4 +39,19 @@ fn l8_runs_at_once_do_not_take_each_others_endings() {
             }
         });
     }
+}
+
+#[test]
+fn isolation_that_is_not_there_yet_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = SandboxConfig {
+        work_dir: dir.path().into(),
+        isolation: Isolation::Contained,
+        ..SandboxConfig::default()
+    };
+
+    let error = NamespaceIsolator::new(config).execute("true", &[]).unwrap_err();
+
+    assert_eq!(error.code(), "unsupported");
+    assert!(error.to_string().starts_with("isolation: contained is not supported"), "{error}");
 }

@@ -63,7 +63,7 @@ pub enum Isolation {
     #[default]
     Strict,
     /// Landlock, seccomp and rlimits without namespaces, where the host has no
-    /// namespaces to give.
+    /// namespaces to give. Not there yet: asking for it is refused.
     Contained,
 }
 

@@ -257,8 +257,8 @@ pub const SANDBOX: &[Key<SandboxConfig>] = &[
         flag: Some("--isolation"),
         default: "strict",
         meaning: "What the namespace back end insists on: `strict` is all namespaces or a \
-                  refusal; `contained` makes do with Landlock, seccomp and limits where the host \
-                  has no namespaces.",
+                  refusal; `contained`, which would make do with Landlock, seccomp and limits \
+                  where the host has no namespaces, is not there yet and is refused.",
         set: |config, node| {
             config.isolation =
                 node.choice(&[("strict", Isolation::Strict), ("contained", Isolation::Contained)])?;

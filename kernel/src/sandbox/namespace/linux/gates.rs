@@ -9,7 +9,7 @@ use std::io;
 use super::super::plan::Surroundings;
 use super::cgroup::Delegation;
 use super::{surroundings, sys};
-use crate::sandbox::config::SandboxConfig;
+use crate::sandbox::config::{Isolation, SandboxConfig};
 use crate::sandbox::error::{Error, Result};
 use crate::sandbox::host::{Gate, Host};
 use crate::sandbox::outcome::{Enforcement, Protection};
@@ -18,6 +18,13 @@ use crate::sandbox::policy::{Policy, Syscalls};
 /// Refuses what this host cannot enforce, before anything starts.
 pub(super) fn check(policy: &Policy, around: &Surroundings) -> Result<()> {
     surroundings::check_devices()?;
+    if policy.isolation == Isolation::Contained {
+        return Err(Error::unsupported(
+            "isolation: contained",
+            "the namespace sandbox cannot yet do without namespaces",
+            "leave `isolation` at `strict`; where a host has no namespaces, use the process sandbox",
+        ));
+    }
     if policy.landlock && around.landlock_abi == 0 {
         return Err(Error::unsupported(
             "landlock",
