@@ -124,7 +124,8 @@ impl Named {
 #[derive(Clone, Debug, PartialEq)]
 pub struct SandboxConfig {
     /// The guest's current directory, writable; made if it is missing. Default
-    /// `/tmp/neuroflow-sandbox`. Seen under the same path inside.
+    /// `/tmp/neuroflow-sandbox`; where that is another user's already,
+    /// `/tmp/neuroflow-sandbox-<uid>`. Seen under the same path inside.
     pub work_dir: PathBuf,
     /// CPU seconds before the guest is ended; `None` is no limit. Default 30.
     pub cpu_time_limit: Option<u64>,

@@ -130,7 +130,12 @@ impl Policy {
         let mut problems = Vec::new();
         let default = SandboxConfig::default();
 
-        let work_dir = paths::work_dir(&config.work_dir, &mut problems);
+        let work_dir_named =
+            config.named.contains("work_dir") || config.work_dir != default.work_dir;
+        let work_dir = match work_dir_named {
+            true => paths::work_dir(&config.work_dir, &mut problems),
+            false => paths::work_dir(&paths::default_work_dir(&default.work_dir), &mut problems),
+        };
         let allowed_paths = paths::allowed_paths(&config.allowed_paths, &work_dir, &mut problems);
         let limits = Limits::new(config, &mut problems);
         let network = network(config, &mut problems);
@@ -144,8 +149,7 @@ impl Policy {
             return Err(Error::Config { problems });
         }
         Ok(Self {
-            work_dir_named: config.named.contains("work_dir")
-                || config.work_dir != default.work_dir,
+            work_dir_named,
             work_dir,
             allowed_paths,
             cpu_time: limits.cpu_time,

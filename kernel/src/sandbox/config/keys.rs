@@ -79,7 +79,8 @@ pub const SANDBOX: &[Key<SandboxConfig>] = &[
         flag: Some("--work-dir"),
         default: "/tmp/neuroflow-sandbox",
         meaning: "The guest's current directory, writable, made if it is missing. Relative to the \
-                  current directory of the host.",
+                  current directory of the host. The default one carries `-<uid>` at its end \
+                  where it is another user's already.",
         set: |config, node| {
             config.work_dir = node.text("/tmp/sandbox")?.into();
             Ok(())

@@ -243,7 +243,9 @@ mod tests {
     const ROOT: Owner = Owner { uid: 0, gid: 0 };
 
     fn steps(root: bool) -> Steps {
-        let config = SandboxConfig::default();
+        let mut config = SandboxConfig::default();
+        // Else it depends on whose directory that is here.
+        config.named.insert("work_dir");
         let policy = Policy::new(&config).unwrap();
         let id = if root { 0 } else { 4321 };
         let around = Surroundings {

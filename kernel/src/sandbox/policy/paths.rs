@@ -31,6 +31,43 @@ pub(super) fn work_dir(work_dir: &Path, problems: &mut Vec<String>) -> PathBuf {
     })
 }
 
+/// The work dir of a user who named none: the default one, or, where that is
+/// another user's already, one beside it with our number in its name. A back end
+/// still refuses it if it is not ours.
+pub(super) fn default_work_dir(default: &Path) -> PathBuf {
+    own_user().map_or_else(|| default.to_owned(), |own| work_dir_of(default, own))
+}
+
+#[cfg(unix)]
+fn work_dir_of(default: &Path, own: u32) -> PathBuf {
+    use std::os::unix::fs::MetadataExt;
+
+    match fs::symlink_metadata(default) {
+        Ok(found) if found.uid() != own => {
+            let mut beside = default.as_os_str().to_owned();
+            beside.push(format!("-{own}"));
+            beside.into()
+        }
+        _ => default.to_owned(),
+    }
+}
+
+#[cfg(not(unix))]
+fn work_dir_of(default: &Path, _: u32) -> PathBuf {
+    default.to_owned()
+}
+
+/// Our user, where the system tells without being called.
+fn own_user() -> Option<u32> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::fs::MetadataExt;
+        fs::metadata("/proc/self").ok().map(|own| own.uid())
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 fn writable_work_dir(work_dir: &Path) -> Result<PathBuf, String> {
     plain(work_dir)?;
     let absolute = if work_dir.is_absolute() {
@@ -240,4 +277,23 @@ fn system_links(path: &Path) -> PathBuf {
 
 fn quoted_path(path: &Path) -> String {
     quoted(&path.to_string_lossy())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn default_work_dir_of_another_user_is_passed_by() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = fs::metadata(&dir).unwrap().uid();
+        let missing = dir.path().join("missing");
+
+        assert_eq!(work_dir_of(dir.path(), own), dir.path());
+        assert_eq!(work_dir_of(&missing, own), missing);
+        let beside = format!("{}-{}", dir.path().display(), own + 1);
+        assert_eq!(work_dir_of(dir.path(), own + 1), Path::new(&beside));
+    }
 }
