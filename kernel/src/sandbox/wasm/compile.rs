@@ -96,7 +96,7 @@ fn on_a_thread(
         .name("wasm-compile".to_owned())
         .stack_size(STACK)
         .spawn(move || {
-            let module = catch_unwind(AssertUnwindSafe(|| Module::new(engine, &bytes)));
+            let module = catch_unwind(AssertUnwindSafe(|| Module::from_binary(engine, &bytes)));
             drop(bytes);
             // The run may be over by now.
             let _ = done.send(module);
