@@ -220,6 +220,8 @@ impl fmt::Display for Expected {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use kernel::sandbox::{Enforcement, Exit, Usage};
 
     use super::*;
@@ -233,6 +235,8 @@ mod tests {
             stdout: stdout.into(),
             stderr: Vec::new(),
             output_truncated: false,
+            files: BTreeMap::new(),
+            skipped: Vec::new(),
         })
     }
 

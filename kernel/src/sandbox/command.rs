@@ -1,7 +1,10 @@
-//! What to run: a program, its arguments and its input.
+//! What to run: a program, its arguments, its input and its files.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::time::Duration;
+
+use super::files::InputFile;
 
 /// What the guest finds on its standard input.
 ///
@@ -37,17 +40,21 @@ pub struct Command {
     args: Vec<OsString>,
     stdin: Stdin,
     timeout: Option<Duration>,
+    files: Vec<InputFile>,
+    collect: Vec<OsString>,
 }
 
 impl Command {
-    /// Names the program. Defaults: no arguments, stdin at its end, and the
-    /// config's wall-clock limit.
+    /// Names the program. Defaults: no arguments, stdin at its end, no files laid
+    /// out or collected, and the config's wall-clock limit.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             program: program.as_ref().to_owned(),
             args: Vec::new(),
             stdin: Stdin::Empty,
             timeout: None,
+            files: Vec::new(),
+            collect: Vec::new(),
         }
     }
 
@@ -82,6 +89,36 @@ impl Command {
         self
     }
 
+    /// Lays a file into the work dir before the guest starts.
+    ///
+    /// `path` is relative to the work dir; directories on the way are made. The
+    /// file belongs to the guest, and replaces one that is there already. One that
+    /// begins like a script (`#!`) or a program can be executed. Where the config
+    /// names no `work_dir`, a run with files gets an empty one of its own, which is
+    /// gone afterwards.
+    ///
+    /// A path that is absolute, has `..` in it, or names what another one names is
+    /// an [`Error::Config`](super::Error::Config) of the run, before anything
+    /// starts; so are more than 10 000 files or 1 GiB.
+    pub fn file(&mut self, path: impl AsRef<Path>, bytes: impl Into<Vec<u8>>) -> &mut Self {
+        self.files.push(InputFile { path: path.as_ref().to_owned(), bytes: bytes.into() });
+        self
+    }
+
+    /// Brings the files that match `pattern` back in
+    /// [`Outcome::files`](super::Outcome::files), once nothing of the guest runs
+    /// any more; see [`Pattern`](super::files::Pattern) for what can be written.
+    /// Several patterns add up.
+    ///
+    /// Only regular files below the work dir are collected, and no link is
+    /// followed. What matched and was left is told in
+    /// [`Outcome::skipped`](super::Outcome::skipped). Gives the run a work dir of
+    /// its own, as [`file`](Self::file) does.
+    pub fn collect(&mut self, pattern: impl AsRef<OsStr>) -> &mut Self {
+        self.collect.push(pattern.as_ref().to_owned());
+        self
+    }
+
     /// The program, as it was named.
     #[must_use]
     pub fn get_program(&self) -> &OsStr {
@@ -103,6 +140,23 @@ impl Command {
     /// Takes the input out, so that it need not be copied.
     pub(crate) fn take_stdin(&mut self) -> Stdin {
         std::mem::take(&mut self.stdin)
+    }
+
+    /// The files that are laid into the work dir.
+    #[must_use]
+    pub fn get_files(&self) -> &[InputFile] {
+        &self.files
+    }
+
+    /// The patterns of the files that are brought back.
+    #[must_use]
+    pub fn get_collect(&self) -> &[OsString] {
+        &self.collect
+    }
+
+    /// Whether files go in or out by name.
+    pub(crate) fn has_files(&self) -> bool {
+        !self.files.is_empty() || !self.collect.is_empty()
     }
 
     /// The wall-clock limit of this run, where it is not the config's.

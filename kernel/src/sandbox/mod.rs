@@ -7,6 +7,7 @@ pub mod command;
 pub mod config;
 pub mod error;
 pub mod executor;
+pub mod files;
 pub mod host;
 pub mod manager;
 mod names;

@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::files::Skipped;
 
 /// How the guest ended. None of these is an [`Error`](super::Error): a guest
 /// that fails has been run.
@@ -406,6 +409,11 @@ pub struct Outcome {
     pub stderr: Vec<u8>,
     /// Whether output past the cap was thrown away.
     pub output_truncated: bool,
+    /// The files that [`Command::collect`](super::Command::collect) asked for, by
+    /// their path below the work dir; whatever the ending.
+    pub files: BTreeMap<PathBuf, Vec<u8>>,
+    /// What it asked for and was left, with the reasons.
+    pub skipped: Vec<Skipped>,
 }
 
 impl Outcome {
@@ -458,6 +466,8 @@ impl Outcome {
             stdout: Vec::new(),
             stderr: Vec::new(),
             output_truncated: false,
+            files: BTreeMap::new(),
+            skipped: Vec::new(),
         }
     }
 }

@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 
 use super::command::Command;
 use super::error::{Error, Result};
+use super::files::{Inputs, Pattern};
 use super::policy::{GUEST_PATH, Policy};
+use super::units::quoted;
 
 /// A program that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +46,9 @@ pub(crate) enum Startable {
 /// # Errors
 ///
 /// [`Error::Config`] for a NUL in the program or an argument: the system would
-/// cut them there; and for a wall-clock limit under which nothing could run. [`Error::NotFound`] and [`Error::NotExecutable`] for a
-/// program that cannot start.
+/// cut them there; for files and patterns that could lead out of the work dir; and
+/// for a wall-clock limit under which nothing could run. [`Error::NotFound`] and
+/// [`Error::NotExecutable`] for a program that cannot start.
 pub(crate) fn startable(command: &Command, policy: &Policy) -> Result<Startable> {
     check_arguments(command)?;
     let program = command.get_program();
@@ -80,10 +83,27 @@ fn check_arguments(command: &Command) -> Result<()> {
     for (index, _) in command.get_args().iter().enumerate().filter(|(_, arg)| has_nul(arg)) {
         problems.push(format!("argument {} contains a NUL byte", index + 1));
     }
+    Inputs::check(command.get_files(), &mut problems);
+    for pattern in command.get_collect() {
+        if let Err(fault) = Pattern::new(pattern) {
+            let pattern = quoted(&pattern.to_string_lossy());
+            problems.push(format!("`collect` entry {pattern} {fault}"));
+        }
+    }
     if command.get_timeout().is_some_and(|timeout| timeout.is_zero()) {
         problems.push("`timeout` is 0; nothing could run".to_owned());
     }
-    if problems.is_empty() { Ok(()) } else { Err(Error::Config { problems }) }
+    if !problems.is_empty() {
+        return Err(Error::Config { problems });
+    }
+    if command.has_files() {
+        return Err(Error::unsupported(
+            "files",
+            "this back end does not lay out or collect files yet",
+            "write them to the `work_dir` before the run, and read them there after it",
+        ));
+    }
+    Ok(())
 }
 
 /// Finds `program` the way `execvp` does, on `path_var`. A name with a slash is

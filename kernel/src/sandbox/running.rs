@@ -30,6 +30,7 @@ pub(crate) mod sys;
 pub(crate) mod verdict;
 mod watchdog;
 
+use std::collections::BTreeMap;
 use std::io::{self, PipeReader, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -398,6 +399,8 @@ impl Running {
             output_truncated: streams.stdout.truncated() || streams.stderr.truncated(),
             stdout: streams.stdout.take_kept(),
             stderr: streams.stderr.take_kept(),
+            files: BTreeMap::new(),
+            skipped: Vec::new(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One run: a store with limits, the module in it, its entry point called.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wasmtime::{InstancePre, Store, Trap, Val};
@@ -169,5 +170,7 @@ fn finished(
         stdout: Vec::new(),
         stderr: Vec::new(),
         output_truncated: false,
+        files: BTreeMap::new(),
+        skipped: Vec::new(),
     }
 }
