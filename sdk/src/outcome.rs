@@ -55,8 +55,10 @@ pub(crate) struct Usage {
     stderr_bytes: u64,
     /// Fuel a metered WASM guest consumed.
     fuel_consumed: Option<u64>,
-    /// Most tasks seen alive at once.
+    /// Most tasks alive at once.
     max_processes: Option<u64>,
+    /// Milliseconds that some and that all of it waited: for CPU, memory, disk.
+    pressure: Option<[(f64, f64); 3]>,
 }
 
 impl Outcome {
@@ -103,6 +105,10 @@ impl From<&sandbox::Usage> for Usage {
             stderr_bytes: usage.stderr_bytes,
             fuel_consumed: usage.fuel_consumed,
             max_processes: usage.max_processes,
+            pressure: usage.pressure.map(|pressure| {
+                [pressure.cpu, pressure.memory, pressure.io]
+                    .map(|stall| (stall.some_ms.as_f64(), stall.full_ms.as_f64()))
+            }),
         }
     }
 }

@@ -118,9 +118,37 @@ pub struct Usage {
     /// Fuel a metered WASM guest consumed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fuel_consumed: Option<u64>,
-    /// Most processes and threads seen alive at once, where it was watched.
+    /// Most processes and threads alive at once, where they were counted or
+    /// watched.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub max_processes: Option<u64>,
+    /// How long the guest had to wait for CPU, memory and disk, where a cgroup
+    /// measures it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pressure: Option<Pressure>,
+}
+
+/// Pressure stall information of a run's cgroup: for how long of the run
+/// something in it stood still for want of a resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Pressure {
+    /// Waiting for a processor, its quota used up or the others busy.
+    pub cpu: Stall,
+    /// Waiting for memory to be freed.
+    pub memory: Stall,
+    /// Waiting for reads and writes.
+    pub io: Stall,
+}
+
+/// For how long something waited for one resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Stall {
+    /// While at least one task waited, in milliseconds.
+    pub some_ms: f64_ms::Milliseconds,
+    /// While all that could have run waited, in milliseconds.
+    pub full_ms: f64_ms::Milliseconds,
 }
 
 /// Milliseconds that serialize as a number with microsecond precision.

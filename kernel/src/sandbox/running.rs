@@ -388,7 +388,8 @@ impl Running {
             stdout_bytes: self.streams.stdout.bytes(),
             stderr_bytes: self.streams.stderr.bytes(),
             fuel_consumed: None,
-            max_processes: observed.most_tasks,
+            max_processes: ended.most_tasks.or(observed.most_tasks),
+            pressure: ended.pressure,
         };
         let streams = &mut self.streams;
         Outcome {

@@ -56,6 +56,28 @@ class Ending:
 
 
 @dataclass(frozen=True)
+class Stall:
+    """For how long something waited for one resource."""
+
+    some_ms: float
+    """While at least one task waited, in milliseconds."""
+    full_ms: float
+    """While all that could have run waited, in milliseconds."""
+
+
+@dataclass(frozen=True)
+class Pressure:
+    """For how long of the run something in it stood still for want of a resource."""
+
+    cpu: Stall
+    """Waiting for a processor, its quota used up or the others busy."""
+    memory: Stall
+    """Waiting for memory to be freed."""
+    io: Stall
+    """Waiting for reads and writes."""
+
+
+@dataclass(frozen=True)
 class Usage:
     """What the guest and all its descendants used."""
 
@@ -75,7 +97,9 @@ class Usage:
     fuel_consumed: int | None = None
     """Fuel a metered WASM guest consumed."""
     max_processes: int | None = None
-    """Most processes and threads seen alive at once, where it was watched."""
+    """Most processes and threads alive at once, where they were counted or watched."""
+    pressure: Pressure | None = None
+    """How long the guest had to wait for what, where a cgroup measures it."""
 
 
 class State(str, Enum):
@@ -232,6 +256,9 @@ def _usage(usage: _native.Usage) -> Usage:
         stderr_bytes=usage.stderr_bytes,
         fuel_consumed=usage.fuel_consumed,
         max_processes=usage.max_processes,
+        pressure=None
+        if usage.pressure is None
+        else Pressure(*(Stall(*stall) for stall in usage.pressure)),
     )
 
 

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use cgroup::Delegation;
+use cgroup::Means;
 pub(crate) use gates::{check_cpu_quota, probe_host, record_cpu_quota};
 pub(crate) use guest::Guest;
 use handover::Handover;
@@ -224,10 +224,8 @@ impl Run<'_> {
         give_streams(&ends, &prepared.around);
         let (reports, theirs) = launch::seqpacket_pair()
             .map_err(|source| Error::setup("open the sandbox's report socket", source))?;
-        let cgroup = match Delegation::get() {
-            Ok(delegation) => Some(delegation.make(policy)?),
-            Err(_) => None,
-        };
+        let delegation = ready.launcher.delegation();
+        let cgroup = delegation.map(|delegation| delegation.make(policy)).transpose()?;
         let born_in = cgroup.as_ref().map(cgroup::Cgroup::open).transpose()?;
 
         let message = message(command, policy, &prepared, born_in.is_some());
@@ -318,7 +316,7 @@ pub(crate) fn launch_of(program: &ResolvedProgram, filter: Option<&Filter>) -> L
     Launch {
         program: program.path.clone(),
         seccomp: filter.map(|filter| filter.instructions().len()),
-        cgroup: Delegation::get().is_ok(),
+        cgroup: Means::get().is_ok(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
-use super::super::super::running::verdict::{Ended, Status};
+use super::super::super::running::verdict::{Ended, Memory, Status};
 use super::super::limits::ResourceLimit;
 
 /// Makes `command` call itself `name`, leave our session, take on `limits` and
@@ -115,8 +115,10 @@ pub(super) fn reap(pid: i32) -> io::Result<Ended> {
         // `ru_maxrss` of a forked child begins with the host's own size, so it
         // says nothing about a guest smaller than its host.
         max_rss_bytes: 0,
-        oom: None,
+        memory: Memory::Unwatched,
         pids_refused: None,
+        most_tasks: None,
+        pressure: None,
     })
 }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::super::command::Command;
-use super::super::outcome::{Exit, Violation};
+use super::super::outcome::{Exit, Pressure, Violation};
 use super::super::policy::Policy;
 
 /// How the guest's main process ended, as `wait` tells.
@@ -29,10 +29,42 @@ pub(crate) struct Ended {
     pub(crate) cpu_system: Duration,
     /// Peak memory: of the cgroup, or of the largest process without one.
     pub(crate) max_rss_bytes: u64,
-    /// Whether the memory controller killed; `None` where there is none.
-    pub(crate) oom: Option<bool>,
+    /// What the memory controller has to say.
+    pub(crate) memory: Memory,
     /// How often the pids controller refused a fork; `None` where there is none.
     pub(crate) pids_refused: Option<u64>,
+    /// Most processes and threads at once, where a cgroup counted them.
+    pub(crate) most_tasks: Option<u64>,
+    /// How long it waited for what, where that is measured.
+    pub(crate) pressure: Option<Pressure>,
+}
+
+/// What the memory controller has to say at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    any(neuroflow_portable, not(target_os = "linux")),
+    allow(dead_code, reason = "for the twin on Linux")
+)]
+pub(crate) enum Memory {
+    /// Nothing: there is none.
+    Unwatched,
+    /// Nobody was ended for memory.
+    Sufficed,
+    /// Somebody was.
+    RanOut(Shortage),
+}
+
+/// Whose memory it was that ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    any(neuroflow_portable, not(target_os = "linux")),
+    allow(dead_code, reason = "for the twin on Linux")
+)]
+pub(crate) enum Shortage {
+    /// The run met its own limit.
+    OfTheGuest,
+    /// The machine, or a cgroup above ours, had no more.
+    OfTheHost,
 }
 
 /// Why the supervision ended a guest.
@@ -161,9 +193,10 @@ fn processes_refused(ended: &Ended, limits: &Limits) -> bool {
 fn over_memory(ended: &Ended, observed: &Observed, limit: u64) -> bool {
     use super::sys::signal;
 
-    match ended.oom {
-        Some(oom) => oom && ended.status == Status::Signalled(signal::KILL),
-        None => observed.cause == Some(Cause::Memory) || ended.max_rss_bytes >= limit,
+    match ended.memory {
+        Memory::RanOut(Shortage::OfTheGuest) => ended.status == Status::Signalled(signal::KILL),
+        Memory::RanOut(Shortage::OfTheHost) | Memory::Sufficed => false,
+        Memory::Unwatched => observed.cause == Some(Cause::Memory) || ended.max_rss_bytes >= limit,
     }
 }
 
@@ -242,10 +275,18 @@ pub(crate) fn violations(
         let fix = format!("max_processes: {}", limit.saturating_mul(2));
         reached("max_processes", what, "max_processes", fix);
     }
-    if ended.oom == Some(true) && !matches!(exit, Exit::OutOfMemory(_)) {
-        let what = "a process of the guest was ended for memory".to_owned();
-        let limit = limits.memory.unwrap_or_default().saturating_mul(2);
-        reached("memory", what, "memory_limit", format!("memory_limit: {limit}"));
+    match ended.memory {
+        Memory::RanOut(Shortage::OfTheGuest) if !matches!(exit, Exit::OutOfMemory(_)) => {
+            let what = "a process of the guest was ended for memory".to_owned();
+            let limit = limits.memory.unwrap_or_default().saturating_mul(2);
+            reached("memory", what, "memory_limit", format!("memory_limit: {limit}"));
+        }
+        Memory::RanOut(Shortage::OfTheHost) => {
+            let what = "the host ran out of memory and ended the guest for it".to_owned();
+            let fix = "give the host, or the cgroup it runs in, more memory".to_owned();
+            reached("memory", what, "host memory", fix);
+        }
+        _ => {}
     }
     violations
 }
@@ -270,8 +311,10 @@ mod tests {
             cpu_user: Duration::from_millis(10),
             cpu_system: Duration::ZERO,
             max_rss_bytes: 1 << 20,
-            oom: None,
+            memory: Memory::Unwatched,
             pids_refused: None,
+            most_tasks: None,
+            pressure: None,
         }
     }
 
@@ -356,8 +399,8 @@ mod tests {
 
     #[test]
     fn memory_controller_has_the_last_word_on_memory() {
-        let not_over = Ended { oom: Some(false), max_rss_bytes: 65 << 20, ..ended(KILLED) };
-        let over = Ended { oom: Some(true), ..not_over };
+        let not_over = Ended { memory: Memory::Sufficed, max_rss_bytes: 65 << 20, ..ended(KILLED) };
+        let over = Ended { memory: Memory::RanOut(Shortage::OfTheGuest), ..not_over };
         let child_only = Ended { status: Status::Exited(0), ..over };
 
         assert_eq!(verdict(&not_over, &Observed::default(), &LIMITS), Exit::Signalled(9));
@@ -365,6 +408,17 @@ mod tests {
         let exit = verdict(&child_only, &Observed::default(), &LIMITS);
         assert_eq!(exit, Exit::Exited(0));
         assert_eq!(violations(&exit, &child_only, &Observed::default(), &LIMITS)[0].kind, "memory");
+    }
+
+    #[test]
+    fn guest_that_died_for_the_hosts_memory_did_not_run_out_of_its_own() {
+        let killed = Ended { memory: Memory::RanOut(Shortage::OfTheHost), ..ended(KILLED) };
+
+        let exit = verdict(&killed, &Observed::default(), &LIMITS);
+
+        assert_eq!(exit, Exit::Signalled(9));
+        let violations = violations(&exit, &killed, &Observed::default(), &LIMITS);
+        assert_eq!(violations[0].rule, "host memory");
     }
 
     #[test]

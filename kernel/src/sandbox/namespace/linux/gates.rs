@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 
 use super::super::plan::Surroundings;
-use super::cgroup::Delegation;
+use super::cgroup::Means;
 use super::{surroundings, sys};
 use crate::sandbox::config::{Isolation, SandboxConfig};
 use crate::sandbox::error::{Error, Result};
@@ -42,7 +42,7 @@ pub(super) fn check(policy: &Policy, around: &Surroundings) -> Result<()> {
     let weaker = policy.allow_degraded.contains(&Protection::Memory);
     if policy.memory.is_some_and(|limit| limit.named)
         && !weaker
-        && let Err(gate) = Delegation::get()
+        && let Err(gate) = Means::get()
     {
         return Err(Error::unsupported(
             "memory_limit",
@@ -53,10 +53,15 @@ pub(super) fn check(policy: &Policy, around: &Surroundings) -> Result<()> {
     check_cpu_quota(policy)
 }
 
+/// Whether a share of the CPU can be held here.
+fn cpu_gate() -> Result<(), Gate> {
+    Means::get().map_err(Clone::clone)?.cpu()
+}
+
 /// Refuses a CPU quota that nothing here could hold.
 pub(crate) fn check_cpu_quota(policy: &Policy) -> Result<()> {
     let weaker = policy.allow_degraded.contains(&Protection::CpuQuota);
-    match Delegation::get() {
+    match cpu_gate() {
         Err(gate) if policy.cpu_quota.is_some() && !weaker => Err(Error::unsupported(
             "cpu_quota",
             format!("{}, and nothing else holds a share of the CPU", gate.reason),
@@ -70,9 +75,9 @@ pub(crate) fn check_cpu_quota(policy: &Policy) -> Result<()> {
 
 /// The receipt's line for a CPU quota.
 pub(crate) fn record_cpu_quota(policy: &Policy, held: &mut Enforcement) {
-    match (policy.cpu_quota, Delegation::get()) {
-        (Some(_), Ok(_)) => held.enforced(Protection::CpuQuota, "cgroup cpu.max"),
-        (Some(_), Err(gate)) => held.missing(Protection::CpuQuota, gate.reason.clone()),
+    match (policy.cpu_quota, cpu_gate()) {
+        (Some(_), Ok(())) => held.enforced(Protection::CpuQuota, "cgroup cpu.max"),
+        (Some(_), Err(gate)) => held.missing(Protection::CpuQuota, gate.reason),
         (None, _) => held.off(Protection::CpuQuota, "no limit is set"),
     }
 }
@@ -160,7 +165,7 @@ pub(crate) fn probe_host() -> Host {
         namespaces: probe(),
         landlock_abi: sys::landlock_abi(),
         seccomp: sys::seccomp_available(),
-        cgroup2: Delegation::get().map(|_| ()).map_err(Clone::clone),
+        cgroup2: Means::get().map(|_| ()).map_err(Clone::clone),
         root: rustix::process::geteuid().is_root(),
     }
 }

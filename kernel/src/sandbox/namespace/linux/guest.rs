@@ -18,7 +18,7 @@ use crate::sandbox::error::{Error, Result};
 use crate::sandbox::outcome::Violation;
 use crate::sandbox::proxy::Proxy;
 use crate::sandbox::running::Sample;
-use crate::sandbox::running::verdict::{Ended, Status};
+use crate::sandbox::running::verdict::{Ended, Memory, Status};
 use crate::sandbox::tree;
 
 /// A guest with its init.
@@ -114,12 +114,14 @@ impl Guest {
         Ended {
             cpu_user: counted.cpu_user,
             cpu_system: counted.cpu_system,
-            max_rss_bytes: match counted.peak_bytes {
-                0 => by_wait.max_rss_bytes,
-                peak => peak,
+            max_rss_bytes: counted.peak_bytes.unwrap_or(by_wait.max_rss_bytes),
+            memory: match counted.short_of_memory {
+                Some(shortage) => Memory::RanOut(shortage),
+                None => Memory::Sufficed,
             },
-            oom: Some(counted.out_of_memory),
             pids_refused: Some(counted.forks_refused),
+            most_tasks: counted.peak_tasks,
+            pressure: counted.pressure,
             ..by_wait
         }
     }
@@ -155,7 +157,9 @@ fn ended_by_wait(ended: Option<&Report>, gone: &Report) -> Ended {
         cpu_user: Duration::from_micros(most(|report| report.cpu_user_us)),
         cpu_system: Duration::from_micros(most(|report| report.cpu_system_us)),
         max_rss_bytes: most(|report| report.max_rss_kib) * 1024,
-        oom: None,
+        memory: Memory::Unwatched,
         pids_refused: None,
+        most_tasks: None,
+        pressure: None,
     }
 }

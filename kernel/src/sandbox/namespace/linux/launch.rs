@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use neuroflow_launcher::PROGRAM;
 use neuroflow_launcher::wire::{Event, HOST_FD, INLINE_MAX, PROGRAM_FD, Report, SOCKET_FD};
@@ -16,6 +16,7 @@ use rustix::net::{
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use super::super::plan::{Step, Steps};
+use super::cgroup::{self, Delegation, Means};
 use super::{program, sys};
 use crate::sandbox::error::{Error, Result};
 
@@ -28,6 +29,8 @@ pub(super) struct Launcher {
     /// One request and its answer at a time.
     socket: Mutex<OwnedFd>,
     process: OwnedFd,
+    /// Where the cgroups of its guests are made, where the host has them.
+    delegation: Option<Arc<Delegation>>,
     /// Who spawned it: in a fork of the host it is not ours to use.
     host: u32,
 }
@@ -44,8 +47,7 @@ pub(super) struct Cloned {
 impl Launcher {
     /// Spawns a launcher and has it make the template.
     pub(super) fn spawn(template: &[Step]) -> Result<Self> {
-        let launcher = Self::spawn_bare()
-            .map_err(|source| Error::setup("start the sandbox's launcher", source))?;
+        let launcher = Self::spawn_placed()?;
         let (report, _) = launcher.request(&program::setup(template), &[])?;
         if report.event == Event::Done as u32 {
             return Ok(launcher);
@@ -55,7 +57,53 @@ impl Launcher {
         Err(Error::setup(step, io::Error::from_raw_os_error(report.errno)))
     }
 
-    fn spawn_bare() -> io::Result<Self> {
+    /// Spawns one that has its place among the cgroups.
+    fn spawn_placed() -> Result<Self> {
+        match Means::get() {
+            Ok(Means::Tree(delegation)) => {
+                let (mut launcher, _) = Self::spawn_bare()?;
+                launcher.delegation = Some(Arc::clone(delegation));
+                Ok(launcher)
+            }
+            Ok(Means::Scopes { .. }) => match lock_spare().take().filter(Self::is_usable) {
+                Some(spare) => Ok(spare),
+                None => Self::spawn_in_scope(),
+            },
+            Err(_) => Ok(Self::spawn_bare()?.0),
+        }
+    }
+
+    /// Spawns one in a scope of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setup`] with what the user's service manager said.
+    pub(super) fn spawn_in_scope() -> Result<Self> {
+        let (mut launcher, pid) = Self::spawn_bare()?;
+        let delegation = cgroup::scope_around(pid).map_err(|why| {
+            let step = format!("make a scope of the user's service manager: {why}");
+            Error::setup(step, io::ErrorKind::Other.into())
+        })?;
+        launcher.delegation = Some(Arc::new(delegation));
+        Ok(launcher)
+    }
+
+    /// Keeps it for the first that needs one.
+    pub(super) fn spare(self) {
+        *lock_spare() = Some(self);
+    }
+
+    /// Where the cgroups of its guests are made.
+    pub(super) fn delegation(&self) -> Option<&Arc<Delegation>> {
+        self.delegation.as_ref()
+    }
+
+    /// Spawns one; its pid as well.
+    fn spawn_bare() -> Result<(Self, u32)> {
+        Self::try_spawn().map_err(|source| Error::setup("start the sandbox's launcher", source))
+    }
+
+    fn try_spawn() -> io::Result<(Self, u32)> {
         let (ours, theirs) = seqpacket_pair()?;
         let myself = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
         // Out of the way of the numbers they get, which dup2 would overwrite.
@@ -67,7 +115,9 @@ impl Launcher {
         let pid = sys::spawn(PROGRAM_FD, c"neuroflow-init", &targets)?;
         let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::Other)?;
         let process = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-        Ok(Self { socket: Mutex::new(ours), process, host: std::process::id() })
+        let host = std::process::id();
+        let launcher = Self { socket: Mutex::new(ours), process, delegation: None, host };
+        Ok((launcher, pid.as_raw_pid().cast_unsigned()))
     }
 
     /// Whether it can take requests: it lives, and this process spawned it.
@@ -142,6 +192,13 @@ impl Drop for Launcher {
 pub(super) fn is_unmappable(error: &Error) -> bool {
     matches!(error, Error::Setup { step, source }
         if step.contains("through owner map") && source.raw_os_error() == Some(libc::EINVAL))
+}
+
+/// A launcher that was spawned to find out whether scopes can be had.
+static SPARE: Mutex<Option<Launcher>> = Mutex::new(None);
+
+fn lock_spare() -> MutexGuard<'static, Option<Launcher>> {
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Two ends that keep messages apart and carry descriptors.

@@ -1,7 +1,7 @@
 //! The receipt of the namespace back end: which protection holds by what.
 
 use super::super::plan::{DATA_HEADROOM, Surroundings};
-use super::cgroup::Delegation;
+use super::cgroup::Means;
 use super::gates;
 use crate::sandbox::outcome::{Enforcement, Protection as P};
 use crate::sandbox::policy::{Network, Policy};
@@ -59,7 +59,7 @@ pub(super) fn of(
 
 fn limits(policy: &Policy, held: &mut Enforcement, warnings: &mut Vec<String>) {
     let no_limit = "no limit is set";
-    let cgroup = Delegation::get();
+    let cgroup = Means::get();
     match (policy.memory, cgroup) {
         (Some(_), Ok(_)) => {
             held.enforced(P::Memory, "cgroup memory.max, without swap, ended as a whole");
