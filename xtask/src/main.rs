@@ -6,6 +6,7 @@
 //! | `test` | only the steps of `ci` that run tests |
 //! | `docs` | runs the code blocks of the README and of `docs/` |
 //! | `bench` | starts a guest in every sandbox installed here, and compares |
+//! | `soak` | thousands of runs with random kills, then a count of what is left |
 //! | `gen` | writes the generated files; `--check` compares instead |
 //!
 //! One file a command; [`step`] runs and times, [`tally`] counts tests.
@@ -23,6 +24,7 @@ mod docs;
 mod gen_files;
 mod python;
 mod sdk;
+mod soak;
 mod step;
 mod tally;
 mod vm;
@@ -38,6 +40,7 @@ usage: cargo xtask COMMAND
   test  [--list] [--only STEP]…   only the steps that run tests
   docs  [FILE]…                   run the code blocks of the pages
   bench [--rounds N] [--seconds N]   compare the start with that of the peers
+  soak  [--runs N] [--seconds N] [--seed N]   run and kill at random, and count what is left
   gen   [--check]                 write the generated files, or compare them
 ";
 
@@ -60,6 +63,7 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["test", options @ ..] => ci::run(&workspace, ci::Selection::Tests, options),
         ["docs", files @ ..] => docs::run(&workspace, files),
         ["bench", options @ ..] => bench::run(&workspace, options),
+        ["soak", options @ ..] => soak::run(&workspace, options),
         ["gen", options @ ..] => gen_files::run(&workspace, options),
         [] | ["help" | "-h" | "--help"] => {
             print!("{USAGE}");
