@@ -22,6 +22,7 @@ use neuroflow_cli::printer::Printer;
 use args::Command;
 
 fn main() -> ExitCode {
+    kernel::sandbox::wasm::expect_one_run();
     match args::Cli::try_parse() {
         Ok(cli) => match &cli.command {
             None => run::run(&cli.run),

@@ -62,6 +62,8 @@ mod limits;
 #[cfg(feature = "wasm")]
 mod output;
 #[cfg(feature = "wasm")]
+mod pool;
+#[cfg(feature = "wasm")]
 mod prepared;
 #[cfg(feature = "wasm")]
 mod receipt;
@@ -69,6 +71,11 @@ mod receipt;
 mod run;
 #[cfg(feature = "wasm")]
 mod sources;
+#[cfg(all(feature = "wasm", unix))]
+mod thread_clock;
+#[cfg(all(feature = "wasm", not(unix)))]
+#[path = "wasm/no_thread_clock.rs"]
+mod thread_clock;
 #[cfg(feature = "wasm")]
 mod verdict;
 #[cfg(feature = "wasm")]
@@ -244,6 +251,14 @@ pub fn compile_for_parent(
         Error::Config { .. } => (child::REFUSED, error),
         other => (1, other),
     })
+}
+
+/// Tells the engine that this process runs a module or two and ends, as a command
+/// does: it then reserves no pool of instances, which takes longer than one run.
+/// Of no effect once something has run.
+#[cfg(feature = "wasm")]
+pub fn expect_one_run() {
+    pool::do_without();
 }
 
 /// What is kept in a directory of compiled modules, what was used last first.

@@ -27,7 +27,8 @@ pub(super) struct Guest {
     pub(super) random: Random,
     /// Fuel for the act of calling the host.
     call_cost: u64,
-    wasi: WasiP1Ctx,
+    /// What WASI works on; a module without imports has none of it.
+    wasi: Option<WasiP1Ctx>,
     /// Bytes of output that were paid for with fuel.
     output_paid: u64,
 }
@@ -36,6 +37,7 @@ impl Guest {
     pub(super) fn new(
         settings: &Settings,
         watch: &Watch,
+        has_imports: bool,
         input: Stdin,
         stdout: Captured,
         stderr: Captured,
@@ -47,7 +49,11 @@ impl Guest {
             watch: watch.clone(),
             sleep: Sleep::default(),
             stop: None,
-            wasi: wasi::context(input, &stdout, &stderr, &time, grants)?,
+            wasi: if has_imports {
+                Some(wasi::context(input, &stdout, &stderr, &time, grants)?)
+            } else {
+                None
+            },
             time,
             random: Random::new(grants.random),
             call_cost: wasi::call_cost(grants),
@@ -62,11 +68,16 @@ impl Guest {
         let settings = Settings::new(&WasmSandboxConfig::default(), &Grants::default())?;
         let watch = Watch::start(settings.timeout);
         let none = Captured::new(0);
-        Self::new(&settings, &watch, Stdin::Empty, none.clone(), none)
+        Self::new(&settings, &watch, false, Stdin::Empty, none.clone(), none)
     }
 
+    /// What the functions of WASI work on.
+    ///
+    /// # Panics
+    ///
+    /// For a module without imports, which has no way to call one.
     pub(super) fn wasi(&mut self) -> &mut WasiP1Ctx {
-        &mut self.wasi
+        self.wasi.as_mut().expect("who calls WASI has imported it")
     }
 
     /// Ends the run for `stop`: what a host function returns to do so.

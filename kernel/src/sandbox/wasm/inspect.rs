@@ -74,7 +74,7 @@ pub struct MemorySize {
 ///
 /// [`Error::Config`] for bytes that are no module this sandbox runs.
 pub(super) fn inspect(module: &[u8]) -> Result<Inspection> {
-    let Intake { imports, has_start } = intake::inspect(module)?;
+    let Intake { imports, has_start, .. } = intake::inspect(module)?;
     let provided = prepared::provided_names()?;
     let imports: Vec<Imported> = imports
         .into_iter()

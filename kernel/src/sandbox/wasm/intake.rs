@@ -11,6 +11,7 @@
 
 use wasmparser::{FunctionBody, Imports, Parser, Payload, TypeRef};
 
+use super::limits;
 use crate::sandbox::error::{Error, Result};
 
 /// The caps on a module, in the words of the refusal.
@@ -30,7 +31,7 @@ const LOCALS: Cap = Cap { what: "local variables", most: 1_000_000 };
 const IMPORTS: Cap = Cap { what: "imports", most: 1_000 };
 const EXPORTS: Cap = Cap { what: "exports", most: 50_000 };
 const GLOBALS: Cap = Cap { what: "globals", most: 50_000 };
-const TABLES: Cap = Cap { what: "tables", most: 64 };
+const TABLES: Cap = Cap { what: "tables", most: limits::TABLES as u64 };
 const SEGMENTS: Cap = Cap { what: "element and data segments", most: 50_000 };
 
 impl Cap {
@@ -80,6 +81,8 @@ pub(super) struct Import {
 pub(super) struct Intake {
     pub(super) imports: Vec<Import>,
     pub(super) has_start: bool,
+    /// Elements that its tables have from the start, together.
+    pub(super) table_elements: u64,
 }
 
 /// Looks at `bytes` and refuses what is not a core module within the caps.
@@ -91,7 +94,7 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Intake> {
     MODULE_BYTES.check(bytes.len() as u64)?;
     check_kind_of_bytes(bytes)?;
 
-    let mut intake = Intake { imports: Vec::new(), has_start: false };
+    let mut intake = Intake { imports: Vec::new(), has_start: false, table_elements: 0 };
     let mut segments = 0;
     let mut locals = 0;
     for payload in Parser::new(0).parse_all(bytes) {
@@ -110,7 +113,13 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Intake> {
                 }
             }
             Payload::FunctionSection(section) => FUNCTIONS.check(section.count().into())?,
-            Payload::TableSection(section) => TABLES.check(section.count().into())?,
+            Payload::TableSection(section) => {
+                TABLES.check(section.count().into())?;
+                for table in section {
+                    let table = table.map_err(|error| malformed(&error, bytes))?;
+                    intake.table_elements = intake.table_elements.saturating_add(table.ty.initial);
+                }
+            }
             Payload::GlobalSection(section) => GLOBALS.check(section.count().into())?,
             Payload::ExportSection(section) => EXPORTS.check(section.count().into())?,
             Payload::StartSection { .. } => intake.has_start = true,

@@ -7,7 +7,17 @@ use super::drive::Stop;
 
 /// Most elements in all tables together. An element is a pointer, so this is
 /// 8 MB that `max_memory_bytes` does not count.
-const TABLE_ELEMENTS: usize = 1_000_000;
+pub(super) const TABLE_ELEMENTS: usize = 1_000_000;
+
+/// Tables in one instance.
+pub(super) const TABLES: u32 = 64;
+
+/// The ending of a module whose tables are too large from the start: no slot of the
+/// pool has room for them, so it is not even compiled.
+pub(super) fn too_many_elements(wanted: u64) -> Option<Stop> {
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    (wanted > TABLE_ELEMENTS).then_some(Stop::Tables { wanted, most: TABLE_ELEMENTS })
+}
 
 /// Counts and limits what one store holds.
 ///
@@ -80,7 +90,9 @@ impl ResourceLimiter for Limits {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
+        // A maximum past our limit is not the module's word, or says no more than
+        // ours: the slots of the pool have one, too.
+        if maximum.is_some_and(|maximum| maximum <= TABLE_ELEMENTS && desired > maximum) {
             return Ok(false);
         }
         let total = self.table_elements.saturating_add(desired.saturating_sub(current));
@@ -97,7 +109,7 @@ impl ResourceLimiter for Limits {
     }
 
     fn tables(&self) -> usize {
-        64
+        TABLES as usize
     }
 
     fn memories(&self) -> usize {

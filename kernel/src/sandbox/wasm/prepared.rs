@@ -11,7 +11,7 @@ use super::drive::{Stop, Watch};
 use super::guest::Guest;
 use super::imports::{self, Refused};
 use super::intake::{self, Import, Intake, Kind};
-use super::{Settings, compile, engine, wasi};
+use super::{Settings, compile, engine, limits, wasi};
 use crate::sandbox::error::{Error, Result};
 
 /// Machine code that is kept for modules that come again.
@@ -60,10 +60,13 @@ pub(super) fn prepare(settings: &Settings, bytes: &[u8], watch: &Watch) -> Resul
         });
     }
 
-    let Intake { imports, has_start } = intake::inspect(bytes)?;
+    let Intake { imports, has_start, table_elements } = intake::inspect(bytes)?;
     let refused = refused(engine, linker, &imports, settings);
     if !refused.is_empty() {
         return Ok(Preparation::Refused(refused));
+    }
+    if let Some(stop) = limits::too_many_elements(table_elements) {
+        return Ok(Preparation::Stopped(stop));
     }
     let module = match compile::compile(&settings.compiler, engine, bytes, &key, watch)? {
         Ok(module) => module,
@@ -158,10 +161,14 @@ fn wrong_types(engine: &Engine, linker: &Linker<Guest>, module: &Module) -> Vec<
 /// What is called, and with what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// An export that takes nothing.
-    Export(&'static str),
-    /// An export with the signature of C's `main`.
-    WithArguments(&'static str),
+    /// An export.
+    Export {
+        name: &'static str,
+        /// It takes the two `i32` of C's `main`, and not nothing.
+        with_arguments: bool,
+        /// It returns an `i32`, and not nothing.
+        gives_code: bool,
+    },
     /// The start function, which instantiation runs.
     Start,
 }
@@ -172,9 +179,12 @@ impl Entry {
             let Some(ExternType::Func(ty)) = module.get_export(name) else { continue };
             let is_i32 = |ty: ValType| matches!(ty, ValType::I32);
             let returns = ty.results().len() <= 1 && ty.results().all(is_i32);
+            let gives_code = ty.results().len() == 1;
             return match (ty.params().len(), returns) {
-                (0, true) => Ok(Self::Export(name)),
-                (2, true) if ty.params().all(is_i32) => Ok(Self::WithArguments(name)),
+                (0, true) => Ok(Self::Export { name, with_arguments: false, gives_code }),
+                (2, true) if ty.params().all(is_i32) => {
+                    Ok(Self::Export { name, with_arguments: true, gives_code })
+                }
                 _ => Err(Error::config(format!(
                     "the export `{name}` has type {ty}; an entry point takes nothing, or two i32 \
                      as C's main does, and returns nothing or an i32"

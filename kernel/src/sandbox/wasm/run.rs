@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use wasmtime::{InstancePre, Store, Trap, Val};
+use wasmtime::{Func, InstancePre, Store, Trap, WasmParams, WasmResults};
 use wasmtime_wasi::I32Exit;
 
 use super::drive::{Stop, Watch, drive};
@@ -12,7 +12,7 @@ use super::imports::Refused;
 use super::output::{Captured, Sink};
 use super::prepared::{Entry, Preparation, Prepared, prepare};
 use super::verdict::{exit_of, violation};
-use super::{Request, Settings, receipt};
+use super::{Request, Settings, engine, receipt, thread_clock};
 use crate::sandbox::error::{Error, Result};
 use crate::sandbox::outcome::{Exit, Outcome, Usage, Violation};
 use crate::sandbox::running::Stream;
@@ -51,12 +51,21 @@ fn run(
     request: Request<'_>,
     watch: &Watch,
 ) -> Result<Outcome> {
+    let _place = match engine::places()?.take(watch) {
+        Ok(place) => place,
+        Err(stop) => {
+            let (exit, violations) = stopped(&stop, settings);
+            return Ok(finished(settings, prepared.has_imports(), watch, exit, violations));
+        }
+    };
+    let used_before = thread_clock::now();
     let sink = request.sink.map(Sink::new);
     let captured =
         |stream| Captured::streamed(settings.max_output, sink.clone().map(|sink| (sink, stream)));
     let guest = Guest::new(
         settings,
         watch,
+        prepared.has_imports(),
         request.input,
         captured(Stream::Stdout),
         captured(Stream::Stderr),
@@ -87,6 +96,7 @@ fn run(
     let mut outcome = finished(settings, prepared.has_imports(), watch, exit, violations);
     let guest = store.data();
     outcome.usage.fuel_consumed = Some(fuel - left);
+    outcome.usage.cpu_user_ms = thread_clock::since(used_before).into();
     outcome.usage.max_memory_bytes = guest.limits.peak();
     outcome.usage.stdout_bytes = guest.stdout.written();
     outcome.usage.stderr_bytes = guest.stderr.written();
@@ -106,17 +116,28 @@ async fn call(
     entry: Entry,
 ) -> wasmtime::Result<Option<i32>> {
     let instance = instance.instantiate_async(&mut *store).await?;
-    let (name, arguments): (_, &[Val]) = match entry {
+    let (name, with_arguments, gives_code) = match entry {
         Entry::Start => return Ok(None),
-        Entry::Export(name) => (name, &[]),
-        Entry::WithArguments(name) => (name, &[Val::I32(0), Val::I32(0)]),
+        Entry::Export { name, with_arguments, gives_code } => (name, with_arguments, gives_code),
     };
     let Some(function) = instance.get_func(&mut *store, name) else {
         return Err(wasmtime::Error::msg("the entry point is gone"));
     };
-    let mut results = vec![Val::I32(0); function.ty(&*store).results().len()];
-    function.call_async(&mut *store, arguments, &mut results).await?;
-    Ok(results.first().and_then(Val::i32))
+    match (with_arguments, gives_code) {
+        (false, false) => typed::<(), ()>(store, function, ()).await.map(|()| None),
+        (false, true) => typed::<(), i32>(store, function, ()).await.map(Some),
+        (true, false) => typed::<_, ()>(store, function, (0, 0)).await.map(|()| None),
+        (true, true) => typed::<(i32, i32), i32>(store, function, (0, 0)).await.map(Some),
+    }
+}
+
+/// Calls `function` by its type, which costs a fifth of a call by values.
+async fn typed<P, R>(store: &mut Store<Guest>, function: Func, params: P) -> wasmtime::Result<R>
+where
+    P: WasmParams + Sync,
+    R: WasmResults + Sync,
+{
+    function.typed::<P, R>(&*store)?.call_async(store, params).await
 }
 
 /// How a guest ended.
