@@ -32,7 +32,7 @@ pub enum SandboxExecutor {
     /// Linux namespaces, the recommended one.
     Namespace(Arc<NamespaceIsolator>),
     /// WebAssembly modules, for code one does not trust.
-    Wasm(WasmSandbox),
+    Wasm(Arc<WasmSandbox>),
 }
 
 impl SandboxExecutor {
@@ -57,7 +57,7 @@ impl SandboxExecutor {
     /// The WASM sandbox.
     #[must_use]
     pub fn new_wasm(config: WasmSandboxConfig) -> Self {
-        Self::Wasm(WasmSandbox::new(config))
+        Self::Wasm(Arc::new(WasmSandbox::new(config)))
     }
 
     /// Which kind it is.

@@ -42,6 +42,8 @@ mod child;
 #[cfg(feature = "wasm")]
 mod compile;
 mod compiler;
+#[cfg(all(test, feature = "conformance"))]
+mod conformance;
 #[cfg(feature = "wasm")]
 mod drive;
 #[cfg(feature = "wasm")]
@@ -51,6 +53,9 @@ mod grants;
 mod guest;
 #[cfg(feature = "wasm")]
 mod hash;
+mod host_functions;
+#[cfg(feature = "wasm")]
+mod hosted;
 #[cfg(feature = "wasm")]
 mod imports;
 #[cfg(feature = "wasm")]
@@ -70,6 +75,8 @@ mod receipt;
 #[cfg(feature = "wasm")]
 mod run;
 #[cfg(feature = "wasm")]
+mod served;
+#[cfg(feature = "wasm")]
 mod sources;
 #[cfg(all(feature = "wasm", unix))]
 mod thread_clock;
@@ -85,6 +92,10 @@ mod wasi;
 pub use artifact::Artifact;
 pub use compiler::Compiler;
 pub use grants::{Clocks, Directory, Grants, Randomness};
+pub use host_functions::{
+    AccessError, HostCall, HostFunction, HostFunctions, HostResults, HostValue, Returned,
+    Signature, Value, ValueType,
+};
 #[cfg(feature = "wasm")]
 pub use inspect::{Exported, Imported, Inspection, MemorySize};
 #[cfg(feature = "wasm")]
@@ -96,6 +107,9 @@ mod imp;
 
 /// Bytes of the longest module that is looked at; a longer one is refused.
 pub const MAX_MODULE_BYTES: u64 = 64 << 20;
+
+/// The names under which WASI is imported, which no other function can take.
+const WASI_MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
 
 /// A sandbox for WebAssembly modules.
 ///
@@ -120,6 +134,7 @@ pub const MAX_MODULE_BYTES: u64 = 64 << 20;
 pub struct WasmSandbox {
     config: WasmSandboxConfig,
     grants: Grants,
+    host_functions: HostFunctions,
     compiler: Compiler,
 }
 
@@ -128,13 +143,26 @@ impl WasmSandbox {
     /// before the first run.
     #[must_use]
     pub fn new(config: WasmSandboxConfig) -> Self {
-        Self { config, grants: Grants::default(), compiler: Compiler::default() }
+        Self {
+            config,
+            grants: Grants::default(),
+            host_functions: HostFunctions::default(),
+            compiler: Compiler::default(),
+        }
     }
 
     /// Puts `grants` behind the imports that the config allows.
     #[must_use]
     pub fn with_grants(mut self, grants: Grants) -> Self {
         self.grants = grants;
+        self
+    }
+
+    /// Provides `functions` to modules that import them, as far as the config
+    /// allows those imports.
+    #[must_use]
+    pub fn with_host_functions(mut self, functions: HostFunctions) -> Self {
+        self.host_functions = functions;
         self
     }
 
@@ -225,6 +253,11 @@ impl WasmSandbox {
 
     fn settings(&self) -> Result<Settings> {
         let mut settings = Settings::new(&self.config, &self.grants)?;
+        let problems = self.host_functions.problems();
+        if !problems.is_empty() {
+            return Err(Error::Config { problems });
+        }
+        settings.host_functions = self.host_functions.clone();
         settings.compiler = self.compiler.clone();
         Ok(settings)
     }
@@ -312,6 +345,7 @@ struct Settings {
     allowed_imports: Vec<String>,
     max_output: u64,
     grants: Grants,
+    host_functions: HostFunctions,
     compiler: Compiler,
 }
 
@@ -350,6 +384,7 @@ impl Settings {
             allowed_imports: config.allowed_imports.clone(),
             max_output: config.max_output,
             grants: grants.clone(),
+            host_functions: HostFunctions::default(),
             compiler: Compiler::default(),
         })
     }

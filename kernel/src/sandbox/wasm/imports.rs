@@ -78,7 +78,8 @@ impl Refused {
             Reason::Unknown => (
                 format!(
                     "{kind} {path}, which is allowed and which nobody provides: there are the \
-                     functions of wasi_snapshot_preview1 and nothing else"
+                     functions of wasi_snapshot_preview1 and the host functions of the \
+                     application"
                 ),
                 String::new(),
             ),

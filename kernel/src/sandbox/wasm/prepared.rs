@@ -11,7 +11,7 @@ use super::drive::{Stop, Watch};
 use super::guest::Guest;
 use super::imports::{self, Refused};
 use super::intake::{self, Import, Intake, Kind};
-use super::{Settings, compile, engine, limits, wasi};
+use super::{Settings, compile, engine, hosted, limits, wasi};
 use crate::sandbox::error::{Error, Result};
 
 /// Machine code that is kept for modules that come again.
@@ -51,6 +51,9 @@ pub(super) fn prepare(settings: &Settings, bytes: &[u8], watch: &Watch) -> Resul
     let engine = engine::shared()?;
     let linker = linker(engine)?;
     let key = cache::key(bytes);
+    if !settings.host_functions.is_empty() {
+        return prepare_hosted(settings, bytes, &key, watch);
+    }
     if let Some(prepared) = CACHE.get(&key) {
         let refused = refused(engine, linker, &prepared.imports, settings);
         return Ok(if refused.is_empty() {
@@ -76,16 +79,78 @@ pub(super) fn prepare(settings: &Settings, bytes: &[u8], watch: &Watch) -> Resul
     let instance = match linker.instantiate_pre(&module) {
         Ok(instance) => instance,
         Err(error) => {
-            let refused = wrong_types(engine, linker, &module);
+            let refused = wrong_types(engine, linker, &module, settings);
             if refused.is_empty() {
                 return Err(Error::config(format!("the module cannot be linked: {error:#}")));
             }
             return Ok(Preparation::Refused(refused));
         }
     };
-    let code = module.image_range();
-    let size = (code.end as usize).saturating_sub(code.start as usize);
+    let size = code_size(&module);
     Ok(Preparation::Ready(CACHE.insert(key, Prepared { instance, entry, imports }, size)))
+}
+
+/// A module for which the application provides functions. Its machine code is
+/// kept like any other's; what it is linked with is this sandbox's own.
+struct Unlinked {
+    module: Module,
+    entry: Entry,
+    imports: Vec<Import>,
+}
+
+static UNLINKED: LazyLock<Cache<Unlinked>> = LazyLock::new(|| Cache::new(CACHED_BYTES));
+
+fn prepare_hosted(
+    settings: &Settings,
+    bytes: &[u8],
+    key: &cache::Key,
+    watch: &Watch,
+) -> Result<Preparation> {
+    let engine = engine::shared()?;
+    let wasi = linker(engine)?;
+    let compiled = match UNLINKED.get(key) {
+        Some(compiled) => {
+            let refused = refused(engine, wasi, &compiled.imports, settings);
+            if !refused.is_empty() {
+                return Ok(Preparation::Refused(refused));
+            }
+            compiled
+        }
+        None => {
+            let Intake { imports, has_start, table_elements } = intake::inspect(bytes)?;
+            let refused = refused(engine, wasi, &imports, settings);
+            if !refused.is_empty() {
+                return Ok(Preparation::Refused(refused));
+            }
+            if let Some(stop) = limits::too_many_elements(table_elements) {
+                return Ok(Preparation::Stopped(stop));
+            }
+            let module = match compile::compile(&settings.compiler, engine, bytes, key, watch)? {
+                Ok(module) => module,
+                Err(stop) => return Ok(Preparation::Stopped(stop)),
+            };
+            let entry = Entry::of(&module, has_start)?;
+            let size = code_size(&module);
+            UNLINKED.insert(*key, Unlinked { module, entry, imports }, size)
+        }
+    };
+
+    let refused = wrong_types(engine, wasi, &compiled.module, settings);
+    if !refused.is_empty() {
+        return Ok(Preparation::Refused(refused));
+    }
+    let failed =
+        |error: wasmtime::Error| Error::config(format!("the module cannot be linked: {error:#}"));
+    let mut linker = wasi.clone();
+    hosted::add(&mut linker, &settings.host_functions, engine, &compiled.module).map_err(failed)?;
+    let instance = linker.instantiate_pre(&compiled.module).map_err(failed)?;
+    let prepared = Prepared { instance, entry: compiled.entry, imports: compiled.imports.clone() };
+    Ok(Preparation::Ready(Arc::new(prepared)))
+}
+
+fn code_size(module: &Module) -> usize {
+    let code = module.image_range();
+    (code.end as usize).saturating_sub(code.start as usize)
 }
 
 fn linker(engine: &Engine) -> Result<&'static Linker<Guest>> {
@@ -104,7 +169,8 @@ fn refused(
     settings: &Settings,
 ) -> Vec<Refused> {
     imports::check(imports, &settings.allowed_imports, |module, name| {
-        provided(engine, linker, module, name).is_some()
+        settings.host_functions.get(module, name).is_some()
+            || provided(engine, linker, module, name).is_some()
     })
 }
 
@@ -139,20 +205,29 @@ fn types(engine: &Engine, linker: &Linker<Guest>) -> HashMap<String, ExternType>
 }
 
 /// Imports whose type is not that of the function we provide.
-fn wrong_types(engine: &Engine, linker: &Linker<Guest>, module: &Module) -> Vec<Refused> {
+fn wrong_types(
+    engine: &Engine,
+    linker: &Linker<Guest>,
+    module: &Module,
+    settings: &Settings,
+) -> Vec<Refused> {
     let mut refused = Vec::new();
     for import in module.imports() {
-        let Some(ExternType::Func(ours)) = provided(engine, linker, import.module(), import.name())
-        else {
-            continue;
+        let (module, name) = (import.module(), import.name());
+        let Some(theirs) = import.ty().func().cloned() else { continue };
+        let difference = match settings.host_functions.get(module, name) {
+            Some(hosted) => hosted::difference(engine, hosted, &theirs),
+            None => match provided(engine, linker, module, name) {
+                Some(ExternType::Func(ours)) if !FuncType::eq(&theirs, &ours) => {
+                    Some(format!("a function of type {ours}"))
+                }
+                _ => None,
+            },
         };
-        if import.ty().func().is_some_and(|theirs| !FuncType::eq(theirs, &ours)) {
-            let path = Import {
-                module: import.module().to_owned(),
-                name: import.name().to_owned(),
-                kind: Kind::Function,
-            };
-            refused.push(Refused::of_type(path, &format!("a function of type {ours}")));
+        if let Some(difference) = difference {
+            let path =
+                Import { module: module.to_owned(), name: name.to_owned(), kind: Kind::Function };
+            refused.push(Refused::of_type(path, &difference));
         }
     }
     refused
