@@ -81,7 +81,7 @@ fn supervise(
     let result = if stream {
         running.capture(false);
         let mut relay = Relay::new(killer.clone());
-        let result = running.wait_streaming(&mut |stream, bytes| relay.send(stream, bytes));
+        let result = running.wait_relaying(&mut |stream, bytes| relay.send(stream, bytes));
         told.delivery = relay.finish(killer.is_killed() || cut_short(&result));
         result
     } else {

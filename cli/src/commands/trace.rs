@@ -50,7 +50,7 @@ pub fn trace(args: &TraceArgs) -> Result<u8> {
     let killer = running.killer();
     interrupts.arm(killer.clone());
     let mut relay = Relay::new(killer.clone());
-    let result = running.wait_streaming(&mut |stream, bytes| {
+    let result = running.wait_relaying(&mut |stream, bytes| {
         if stream == Stream::Stderr {
             relay.send(stream, bytes);
         }

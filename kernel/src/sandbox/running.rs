@@ -25,6 +25,7 @@
 //! numbers alone.
 
 mod killer;
+mod streaming;
 mod streams;
 pub(crate) mod sys;
 pub(crate) mod verdict;
@@ -36,6 +37,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 pub use killer::Killer;
+use streams::Capture;
 #[cfg_attr(
     any(neuroflow_portable, not(target_os = "linux")),
     expect(unused_imports, reason = "for the twin on Linux")
@@ -171,6 +173,16 @@ pub struct Running {
 /// in an uninterruptible sleep can need it; then `collect` goes on waiting.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Between two looks whether a sink that was full has room again.
+const ROOM: Duration = Duration::from_millis(5);
+
+/// Where the guest's output goes as it comes.
+struct Sink<'s> {
+    hand_on: &'s mut dyn FnMut(Stream, &[u8]),
+    /// Whether it shall get no more for now.
+    is_full: &'s dyn Fn() -> bool,
+}
+
 impl Running {
     /// Takes over a guest that a back end has started.
     pub(crate) fn new(started: Started) -> Result<Self> {
@@ -237,19 +249,39 @@ impl Running {
     /// [`Error::Internal`] when we lost track of the guest; it is killed then.
     /// How the guest fares is never an error.
     pub fn wait(self) -> Result<Outcome> {
-        self.wait_streaming(&mut |_, _| {})
+        self.wait_relaying(&mut |_, _| {})
     }
 
     /// Like [`wait`](Self::wait), and hands on what the guest writes as it comes.
     ///
     /// `sink` gets the bytes that are kept, and not what comes after the cap of
-    /// `max_output` bytes a stream. It runs on this thread: while it blocks the
-    /// deadline is not looked at.
+    /// `max_output` bytes a stream. It runs on this thread and may take its time:
+    /// another thread keeps the deadline and the limits meanwhile. 256 KiB wait for
+    /// it; while there are more the guest waits, on its own time, until there is room
+    /// for what it writes. The call returns when the guest has ended and `sink` has
+    /// had everything.
     ///
     /// # Errors
     ///
     /// As for [`wait`](Self::wait).
-    pub fn wait_streaming(mut self, sink: &mut dyn FnMut(Stream, &[u8])) -> Result<Outcome> {
+    pub fn wait_streaming(self, sink: &mut dyn FnMut(Stream, &[u8])) -> Result<Outcome> {
+        streaming::wait(self, sink)
+    }
+
+    /// Like [`wait_streaming`](Self::wait_streaming) for a `sink` that never blocks,
+    /// such as one that only puts what it gets into a queue: it is called by the
+    /// thread that watches, which is this one. While it blocks neither the deadline
+    /// nor a limit is looked at.
+    ///
+    /// # Errors
+    ///
+    /// As for [`wait`](Self::wait).
+    pub fn wait_relaying(self, sink: &mut dyn FnMut(Stream, &[u8])) -> Result<Outcome> {
+        self.watch(&mut Sink { hand_on: sink, is_full: &|| false })
+    }
+
+    /// Watches over the guest to its end.
+    fn watch(mut self, sink: &mut Sink<'_>) -> Result<Outcome> {
         let cause = self.supervise(sink)?;
         let Some(guest) = self.guest.take() else { unreachable!("only wait and drop take it") };
         let refused = guest.refused();
@@ -260,7 +292,7 @@ impl Running {
             [(&mut self.streams.stdout, Stream::Stdout), (&mut self.streams.stderr, Stream::Stderr)]
         {
             stream
-                .drain(capture, &mut |bytes| sink(name, bytes))
+                .drain(capture, &mut |bytes| (sink.hand_on)(name, bytes))
                 .map_err(|source| Error::internal("read the guest's output", source))?;
         }
         let mut outcome = self.outcome(&ended, cause);
@@ -269,7 +301,7 @@ impl Running {
     }
 
     /// Looks after the guest until it has ended; why we ended it, if we did.
-    fn supervise(&mut self, sink: &mut dyn FnMut(Stream, &[u8])) -> Result<Option<Cause>> {
+    fn supervise(&mut self, sink: &mut Sink<'_>) -> Result<Option<Cause>> {
         let mut cause = None;
         let mut give_up = None;
         loop {
@@ -299,11 +331,13 @@ impl Running {
         &mut self,
         alive: bool,
         give_up: Option<Instant>,
-        sink: &mut dyn FnMut(Stream, &[u8]),
+        sink: &mut Sink<'_>,
     ) -> io::Result<bool> {
         let deadline = self.deadline().filter(|_| alive);
         let look = self.watchdog.next_look().filter(|_| alive);
-        let until = [deadline, look, give_up].into_iter().flatten().min();
+        let is_full = (sink.is_full)();
+        let room = is_full.then(|| Instant::now() + ROOM);
+        let until = [deadline, look, give_up, room].into_iter().flatten().min();
         let timeout = until.map(|at| at.saturating_duration_since(Instant::now()));
 
         let feeder = self.streams.feeder.as_ref();
@@ -313,8 +347,8 @@ impl Running {
             reader(self.guest().ended_fd()),
             // Its byte stays in the pipe, so it is looked at only until we act.
             optional(alive.then_some((self.wake.as_fd(), Interest::Read))),
-            optional(self.streams.stdout.reader().map(|pipe| (pipe.as_fd(), Interest::Read))),
-            optional(self.streams.stderr.reader().map(|pipe| (pipe.as_fd(), Interest::Read))),
+            optional(output(&self.streams.stdout, is_full)),
+            optional(output(&self.streams.stderr, is_full)),
             optional(feeder.map(|feeder| {
                 let (pipe, interest) = feeder.writer();
                 (pipe.as_fd(), interest)
@@ -326,10 +360,14 @@ impl Running {
             waiters.map(|waiter| (waiter.ready, waiter.broken));
 
         if stdout.0 {
-            self.streams.stdout.read(self.capture, &mut |bytes| sink(Stream::Stdout, bytes))?;
+            self.streams
+                .stdout
+                .read(self.capture, &mut |bytes| (sink.hand_on)(Stream::Stdout, bytes))?;
         }
         if stderr.0 {
-            self.streams.stderr.read(self.capture, &mut |bytes| sink(Stream::Stderr, bytes))?;
+            self.streams
+                .stderr
+                .read(self.capture, &mut |bytes| (sink.hand_on)(Stream::Stderr, bytes))?;
         }
         if let Some(feeder) = &mut self.streams.feeder {
             if source.0 {
@@ -404,6 +442,12 @@ impl Running {
             skipped: Vec::new(),
         }
     }
+}
+
+/// What to wait on for more of a stream, if there shall be more.
+fn output(stream: &Capture, is_full: bool) -> Option<(BorrowedFd<'_>, Interest)> {
+    let pipe = stream.reader().filter(|_| !is_full)?;
+    Some((pipe.as_fd(), Interest::Read))
 }
 
 impl Drop for Running {

@@ -112,6 +112,68 @@ fn streamed_output_is_what_is_kept_and_keeping_it_can_be_left_out() {
 }
 
 #[test]
+fn deadline_holds_while_the_output_is_taken_slowly() {
+    let work = WorkDir::new();
+    let timeout = Duration::from_millis(500);
+    let config = SandboxConfig { timeout: Some(timeout), ..work.config() };
+    let running =
+        ProcessIsolator::new(config).start(command(&["sh", "-c", "echo begun; sleep 60"])).unwrap();
+    let mut seen = Vec::new();
+
+    let outcome = running
+        .wait_streaming(&mut |_, bytes| {
+            std::thread::sleep(Duration::from_secs(2));
+            seen.extend_from_slice(bytes);
+        })
+        .unwrap();
+
+    assert_eq!(outcome.exit, Exit::TimedOut(timeout));
+    assert_eq!(text(&seen), "begun\n");
+    // On the watching thread it would be looked at when the sink is done.
+    assert!(outcome.usage.wall_ms.as_f64() < 1900.0, "{:?}", outcome.usage);
+}
+
+#[test]
+fn output_waits_in_the_guest_while_nobody_takes_it() {
+    let work = WorkDir::new();
+    let config = SandboxConfig { max_output: 8 << 20, ..work.config() };
+    let running = ProcessIsolator::new(config)
+        .start(command(&["head", "-c", "4000000", "/dev/zero"]))
+        .unwrap();
+    let (mut seen, mut calls) = (0, 0);
+
+    let outcome = running
+        .wait_streaming(&mut |_, bytes| {
+            if calls == 0 {
+                std::thread::sleep(Duration::from_millis(400));
+            }
+            calls += 1;
+            seen += bytes.len();
+        })
+        .unwrap();
+
+    assert_eq!((outcome.exit, seen), (Exit::Exited(0), 4_000_000));
+    // It could not end before there was room for what it writes.
+    assert!(outcome.usage.wall_ms.as_f64() > 350.0, "{:?}", outcome.usage);
+}
+
+#[test]
+fn a_sink_that_panics_ends_the_guest() {
+    let work = WorkDir::new();
+    let running = ProcessIsolator::new(work.config())
+        .start(command(&["sh", "-c", "echo x; sleep 60"]))
+        .unwrap();
+    let start = std::time::Instant::now();
+
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        running.wait_streaming(&mut |_, _| panic!("as it must"))
+    }));
+
+    assert!(result.is_err());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+#[test]
 fn hosts_stdin_is_copied_and_never_handed_over() {
     let work = WorkDir::new();
     let mut link = command(&["readlink", "/proc/self/fd/0"]);

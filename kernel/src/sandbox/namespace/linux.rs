@@ -158,11 +158,13 @@ impl Isolator {
         policy: &Policy,
         prepare: &dyn Fn(bool) -> Result<Prepared>,
     ) -> Result<(Arc<Prepared>, Ready)> {
-        let prepared = prepare(self.unmappable())?;
+        // Not to be asked again: another thread may find out meanwhile.
+        let unmappable = self.unmappable();
+        let prepared = prepare(unmappable)?;
         surroundings::make_work_dir(policy)?;
         match self.launcher(policy, &prepared.steps.template) {
             Ok(ready) => Ok((Arc::new(prepared), ready)),
-            Err(error) if launch::is_unmappable(&error) && !self.unmappable() => {
+            Err(error) if launch::is_unmappable(&error) && !unmappable => {
                 self.unmappable.store(true, Ordering::Relaxed);
                 self.ready(policy, prepare)
             }
